@@ -1,0 +1,102 @@
+"""The composition root: settings in, finished parts out. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secondpass.errors import InvalidInput
+from secondpass.settings import FILE, PREFIX, Settings
+
+if TYPE_CHECKING:
+    from secondpass.engine import CrossEncoder
+    from secondpass.ingest import Failure, Skip
+    from secondpass.pipeline import Pipeline
+    from secondpass.retrieval import Index
+    from secondpass.types import Filter, Passage
+
+
+def settings(flags: Mapping[str, Any]) -> Settings:
+    """Settings from these flags, the environment, and secondpass.toml or $SECONDPASS_CONFIG."""
+    named = os.environ.get(f"{PREFIX}CONFIG")
+    if named is not None and not Path(named).is_file():
+        raise InvalidInput(f"{PREFIX}CONFIG names '{named}', which is no file; correct or unset it")
+    file = Path(named or FILE)
+    return Settings.read(flags, os.environ, file if file.is_file() else None)
+
+
+def reranker(chosen: Settings) -> CrossEncoder:
+    """The cross-encoder that the settings name."""
+    from secondpass.engine import CrossEncoder, Limits
+
+    return CrossEncoder.load(
+        chosen.model,
+        backend=chosen.backend,
+        revision=chosen.revision,
+        offline=chosen.offline,
+        limits=Limits(
+            max_tokens=chosen.max_tokens,
+            window_tokens=chosen.window_tokens,
+            long_texts=chosen.long_texts,  # type: ignore[arg-type]  # checked by Limits
+            batch_tokens=chosen.batch_tokens,
+        ),
+    )
+
+
+def index(chosen: Settings, *, create: bool = False) -> Index:
+    """The index that the settings name; StoreError where there is none, unless `create`."""
+    from secondpass.retrieval import Index
+
+    return Index.open(chosen.index, create=create)
+
+
+def pipeline(
+    chosen: Settings, opened: Index, *, rerank: bool = True, where: Filter | None = None
+) -> Pipeline:
+    """First stage and reranker; the first stage alone with `rerank=False`."""
+    from secondpass.pipeline import Pipeline
+
+    return Pipeline(
+        opened.retriever(where),
+        reranker(chosen) if rerank else None,
+        depth=chosen.depth,
+        blend=chosen.blend,
+    )
+
+
+def passages(
+    chosen: Settings,
+    paths: Sequence[Path],
+    *,
+    pattern: str,
+    on_failure: Callable[[Failure], None],
+    on_skip: Callable[[Skip], None],
+) -> Iterator[Passage]:
+    """The passages of all documents under these paths, as the settings want them split."""
+    from secondpass.ingest import Splitting, load, split
+
+    splitting = Splitting(
+        by=chosen.split_by,
+        size=chosen.passage_size,
+        overlap=chosen.passage_overlap,
+        unit=chosen.passage_unit,
+    )
+    documents = load(
+        paths,
+        pattern=pattern,
+        max_file_mb=chosen.max_file_mb,
+        on_failure=on_failure,
+        on_skip=on_skip,
+    )
+    return split(documents, splitting)
+
+
+def export(chosen: Settings, out: Path, *, precision: str) -> Path:
+    """The new folder `out` with the model that the settings name, in another precision."""
+    from secondpass.engine.export import export as write
+    from secondpass.engine.locate import locate
+
+    folder = locate(chosen.model, revision=chosen.revision, offline=chosen.offline)
+    return write(folder, out, precision=precision)

@@ -1,0 +1,289 @@
+"""How does it look? Tables for people, JSON and plain lines for programs; hints go to stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from secondpass.pipeline import Answer
+from secondpass.types import Hit, Passage, Ranked, Window
+
+if TYPE_CHECKING:
+    from secondpass.cli.inputs import GivenText
+
+SHOWN_CHARACTERS = 400  # of a passage in a table; the other formats show it whole
+
+
+class Format(StrEnum):
+    """How answers are printed; auto is a table on a terminal and plain text in a pipe."""
+
+    auto = "auto"
+    table = "table"
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+
+    def resolved(self) -> Format:
+        """The format itself, or what auto means where standard output leads now."""
+        if self is not Format.auto:
+            return self
+        return Format.table if sys.stdout.isatty() else Format.text
+
+
+def hint(message: str) -> None:
+    """Say something on stderr that is no part of the answer."""
+    typer.echo(f"secondpass: {message}", err=True)
+
+
+def error_line(message: str) -> None:
+    """Say on stderr, in one line, what went wrong."""
+    typer.echo(f"secondpass: error: {' '.join(message.split())}", err=True)
+
+
+def progress(*, counted: bool) -> Progress:
+    """A progress display on stderr that shows nothing where stderr is no terminal."""
+    columns = (
+        [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()] if counted else [SpinnerColumn()]
+    )
+    return Progress(
+        TextColumn("{task.description}"),
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def print_answer(answer: Answer, form: Format) -> None:
+    """An answer of the pipeline in one of the formats."""
+    if form is Format.json:
+        typer.echo(json.dumps(answer_object(answer), ensure_ascii=False))
+    elif form is Format.jsonl:
+        for hit in answer.hits:
+            typer.echo(json.dumps(hit_object(hit), ensure_ascii=False))
+    elif form is Format.text:
+        for hit in answer.hits:
+            score = hit.score if hit.probability is None else hit.probability
+            typer.echo(f"{hit.rank}\t{score:.4f}\t{source(hit.passage)}\t{one_line(hit.text)}")
+    else:
+        _print_hits(answer)
+
+
+def answer_object(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON has it; the first three keys are what programs rely on."""
+    return {
+        "query": answer.query,
+        "hits": [hit_object(hit) for hit in answer.hits],
+        "timings_ms": {stage: round(ms, 3) for stage, ms in answer.timings_ms.items()},
+        "blend": answer.blend,
+        "candidates": {
+            "found": answer.candidates,
+            "blank": answer.blank,
+            "identical": answer.identical,
+            "windowed": answer.windowed,
+            "truncated": answer.truncated,
+        },
+    }
+
+
+def hit_object(hit: Hit) -> dict[str, Any]:
+    """One hit as JSON has it: 'page' for a paged document, 'headings' for another."""
+    passage = hit.passage
+    place: dict[str, Any] = (
+        {"headings": list(passage.headings)} if passage.page is None else {"page": passage.page}
+    )
+    return {
+        "rank": hit.rank,
+        "score": hit.score,
+        "probability": hit.probability,
+        "text": hit.text,
+        "document": hit.document,
+        "path": passage.path,
+        **place,
+        "start": passage.start,
+        "end": passage.end,
+        "first_stage": {"rank": hit.first_stage.rank, "score": hit.first_stage.score},
+        "order_score": hit.order_score,
+        "title": passage.title,
+        "metadata": dict(passage.metadata),
+        "window": window_object(hit.window),
+        "truncated": hit.ranked is not None and hit.ranked.truncated,
+    }
+
+
+def _print_hits(answer: Answer) -> None:
+    console = Console()
+    if not answer.hits:
+        console.print("nothing found", style="dim")
+        return
+    reranked = answer.hits[0].probability is not None
+    table = Table(show_lines=True, expand=False)
+    table.add_column("#", justify="right", style="bold")
+    if reranked:
+        table.add_column("moved", justify="right")
+        table.add_column("prob.", justify="right")
+    else:
+        table.add_column("score", justify="right")
+    table.add_column("source", style="cyan", max_width=28, overflow="fold")
+    table.add_column("passage", overflow="fold")
+    for hit in answer.hits:
+        numbers: list[str | Text] = [f"{hit.score:.2f}"]
+        if hit.probability is not None:
+            numbers = [_moved(hit.moved), f"{hit.probability:.2f}"]
+        passage = marked(excerpt(hit.text, answer.query), answer.query)
+        table.add_row(str(hit.rank), *numbers, source(hit.passage), passage)
+    console.print(table)
+    console.print(_summary(answer), style="dim", highlight=False)
+
+
+def _summary(answer: Answer) -> str:
+    parts = [f"{answer.candidates} candidates"]
+    for count, what in (
+        (answer.windowed, "read in windows"),
+        (answer.truncated, "cut off"),
+        (answer.blank, "blank, dropped"),
+        (answer.identical, "with a text that another has too"),
+    ):
+        if count:
+            parts.append(f"{count} {what}")
+    if answer.blend:
+        parts.append(f"ordered by model + {answer.blend:g} first stage (z-scores)")
+    times = answer.timings_ms
+    parts.append(f"{times['retrieve']:.0f} ms to find, {times['rerank']:.0f} ms to rerank")
+    return " · ".join(parts)
+
+
+def print_ranked(
+    ranked: Sequence[Ranked], given: Sequence[GivenText], form: Format, query: str
+) -> None:
+    """A reranker's lines in one of the formats; plain text is the texts alone, best first."""
+    lines = [
+        ranked_object(rank, line, given[line.index]) for rank, line in enumerate(ranked, start=1)
+    ]
+    if form is Format.json:
+        typer.echo(json.dumps({"query": query, "ranked": lines}, ensure_ascii=False))
+    elif form is Format.jsonl:
+        for line in lines:
+            typer.echo(json.dumps(line, ensure_ascii=False))
+    elif form is Format.text:
+        for line in lines:
+            typer.echo(one_line(line["text"]))
+    else:
+        _print_ranked_table(ranked, given, query)
+
+
+def _print_ranked_table(ranked: Sequence[Ranked], given: Sequence[GivenText], query: str) -> None:
+    table = Table(show_lines=True)
+    for name in ("#", "moved", "prob.", "score"):
+        table.add_column(name, justify="right")
+    table.add_column("text", overflow="fold")
+    for at, line in enumerate(ranked):
+        text = marked(excerpt(given[line.index].text_in_context, query), query)
+        numbers = (f"{line.probability:.2f}", f"{line.score:.2f}")
+        table.add_row(str(at + 1), _moved(line.index - at), *numbers, text)
+    Console().print(table)
+
+
+def ranked_object(rank: int, line: Ranked, given: GivenText) -> dict[str, Any]:
+    """One line of a reranker's answer as JSON has it; `id` only where the input had one."""
+    return {
+        "rank": rank,
+        "index": given.index,
+        "score": line.score,
+        "probability": line.probability,
+        "text": given.text,
+        **({} if given.id is None else {"id": given.id}),
+        "window": window_object(line.window),
+        "truncated": line.truncated,
+    }
+
+
+def window_object(window: Window | None) -> dict[str, int] | None:
+    """A window as JSON has it: offsets in characters."""
+    return None if window is None else {"start": window.start, "end": window.end}
+
+
+def _moved(ranks: int) -> Text:
+    if ranks > 0:
+        return Text(f"▲{ranks}", style="green")
+    return Text(f"▼{-ranks}", style="red") if ranks < 0 else Text("=", style="dim")
+
+
+def source(passage: Passage) -> str:
+    """Where a passage stands, short enough to read: file, page or headings."""
+    name = passage.document
+    if passage.path is not None and passage.document == passage.path:
+        path = Path(passage.path)
+        name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+    if passage.page is not None:
+        return f"{name} p.{passage.page}"
+    return f"{name} › {' › '.join(passage.headings)}" if passage.headings else name
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def query_words(query: str) -> list[str]:
+    """The parts of a query worth marking in a text, longest first: words, and runs of CJK."""
+    from secondpass.retrieval.words import terms
+
+    found = {
+        term for term in terms(query) if len(term) > 2 or (len(term) > 1 and not term.isascii())
+    }
+    return sorted(found, key=lambda term: (-len(term), term))
+
+
+def marked(text: str, query: str) -> Text:
+    """The text with the query's words in bold."""
+    shown = Text(text)
+    for word in query_words(query):
+        boundary = r"\b" if word.isascii() else ""
+        shown.highlight_regex(
+            re.compile(rf"{boundary}{re.escape(word)}{boundary}", re.IGNORECASE), "bold yellow"
+        )
+    return shown
+
+
+def excerpt(text: str, query: str) -> str:
+    """At most SHOWN_CHARACTERS of the text, the part that holds most of the query's words."""
+    text = one_line(text)
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    lowered = text.lower()
+    words = query_words(query)
+    starts = range(0, len(text) - SHOWN_CHARACTERS + 1, 40)
+    best = max(starts, key=lambda at: sum(w in lowered[at : at + SHOWN_CHARACTERS] for w in words))
+    piece = text[best : best + SHOWN_CHARACTERS]
+    return f"{'…' if best else ''}{piece}{'…' if best + SHOWN_CHARACTERS < len(text) else ''}"
+
+
+def counted(number: int, what: str) -> str:
+    """'1 document', '2 documents'."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def listed(lines: Iterable[str], *, most: int = 10) -> list[str]:
+    """The first lines of a list, and how many more there are."""
+    every = list(lines)
+    more = [f"... and {len(every) - most} more"] if len(every) > most else []
+    return every[:most] + more

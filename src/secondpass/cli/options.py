@@ -1,0 +1,76 @@
+"""The options that several commands share, each explained once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from secondpass.cli.console import Format
+from secondpass.errors import InvalidInput
+from secondpass.types import Filter, Range, Scalar
+
+IndexFile = Annotated[
+    str | None,
+    typer.Option("--index", "-i", metavar="FILE", help="The index [default: secondpass.index]"),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Bundled model, folder or hub name [default: mini]"),
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model")
+]
+Offline = Annotated[
+    bool | None, typer.Option("--offline", help="Never touch the network", show_default=False)
+]
+Backend = Annotated[str | None, typer.Option("--backend", help="What computes [default: auto]")]
+OutputFormat = Annotated[
+    Format, typer.Option("--format", "-f", help="auto: a table on a terminal, text in a pipe")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COND", help="Metadata: lang=en, year>=2020, lang=en,zh"),
+]
+
+CONDITION = re.compile(r"\s*([^<>=]+?)\s*(>=|<=|=)\s*(.*?)\s*", re.DOTALL)
+
+
+def parse_where(conditions: Sequence[str] | None) -> Filter | None:
+    """The filter that `--where` options ask for; values are read as JSON where they are JSON.
+
+    Several bounds on one key make one range. Raises InvalidInput for anything else.
+    """
+    parsed: dict[str, Scalar | Sequence[Scalar] | Range] = {}
+    for condition in conditions or ():
+        match = CONDITION.fullmatch(condition)
+        if match is None:
+            raise InvalidInput(
+                f"--where '{condition}' is no condition; expected key=value, key=one,two, "
+                "key>=value or key<=value"
+            )
+        key, sign, text = match.groups()
+        before = parsed.get(key)
+        if sign == "=" and before is None:
+            values = [_scalar(part) for part in text.split(",")]
+            parsed[key] = values[0] if len(values) == 1 else values
+        elif sign != "=" and (before is None or isinstance(before, Range)):
+            low, high = (before.at_least, before.at_most) if before else (None, None)
+            value = _scalar(text)
+            parsed[key] = Range(value, high) if sign == ">=" else Range(low, value)
+        else:
+            raise InvalidInput(
+                f"--where names '{key}' twice; expected one value or list, or one bound of each kind"
+            )
+    return parsed or None
+
+
+def _scalar(text: str) -> Scalar:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str | int | float | bool) else text

@@ -1,0 +1,150 @@
+"""The commands that answer queries: search an index, rerank texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from secondpass import build
+from secondpass.cli.console import (
+    Format,
+    hint,
+    print_answer,
+    print_ranked,
+    progress,
+)
+from secondpass.cli.inputs import STDIN, read_queries, read_texts
+from secondpass.cli.options import (
+    Backend,
+    IndexFile,
+    Model,
+    Offline,
+    OutputFormat,
+    Revision,
+    Where,
+    parse_where,
+)
+from secondpass.errors import InvalidInput
+from secondpass.types import Hit
+
+if TYPE_CHECKING:
+    from secondpass.pipeline import Pipeline
+
+
+def search(
+    query: Annotated[str | None, typer.Argument(help="What to ask")] = None,
+    index_file: IndexFile = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Hits [default: 5]")] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", "-d", help="Candidates to rerank [default: 50]")
+    ] = None,
+    model: Model = None,
+    revision: Revision = None,
+    offline: Offline = None,
+    backend: Backend = None,
+    blend: Annotated[
+        float | None,
+        typer.Option(help="Weight of the first stage's score [default: the model's own]"),
+    ] = None,
+    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="First stage only")] = False,
+    where: Where = None,
+    form: OutputFormat = Format.auto,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='Many queries: JSON Lines of {"_id", "text"}'),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a TREC run of document ids")
+    ] = None,
+) -> None:
+    """Ask an index: a fast first stage finds candidates, the model puts the best on top.
+
+    secondpass search "What is the plan?" --index my.index --top-k 3
+
+    secondpass search --queries queries.jsonl --index my.index --top-k 50 --run out.run
+    """
+    if (query is None) == (queries is None):
+        raise InvalidInput(
+            'give either a query or --queries; for example: secondpass search "why?"'
+        )
+    if (queries is None) != (run is None):
+        raise InvalidInput("--queries and --run belong together: many queries in, one run file out")
+    chosen = build.settings(
+        {
+            "index": index_file,
+            "top_k": top_k,
+            "depth": depth,
+            "model": model,
+            "revision": revision,
+            "offline": offline,
+            "backend": backend,
+            "blend": blend,
+        }
+    )
+    with build.index(chosen) as opened:
+        pipeline = build.pipeline(chosen, opened, rerank=not no_rerank, where=parse_where(where))
+        if query is not None:
+            print_answer(pipeline.explain(query, chosen.top_k), form.resolved())
+        elif queries is not None and run is not None:
+            _run(pipeline, read_queries(queries), run, top_k=chosen.top_k)
+
+
+def _run(pipeline: Pipeline, queries: dict[str, str], run: Path, *, top_k: int) -> None:
+    """Search for every query; the run file appears whole at the end, or not at all."""
+    lines: list[str] = []
+    empty = 0
+    with progress(counted=True) as shown:
+        for name, text in shown.track(queries.items(), description="searching"):
+            documents = best_of_documents(pipeline.search(text, max(pipeline.depth, top_k)))[:top_k]
+            empty += not documents
+            lines.extend(
+                f"{name} Q0 {hit.document} {rank} {hit.order_score:.9g} secondpass\n"
+                for rank, hit in enumerate(documents, start=1)
+            )
+    half_done = run.with_name(f".{run.name}.part")
+    try:
+        half_done.write_text("".join(lines), encoding="utf-8")
+        half_done.replace(run)
+    except OSError as error:
+        raise InvalidInput(f"'{run}' cannot be written: {error.strerror}") from error
+    hint(f"queries: {len(queries)}; lines in '{run}': {len(lines)}")
+    if empty:
+        hint(f"queries that found nothing and have no line: {empty}")
+
+
+def best_of_documents(hits: list[Hit]) -> list[Hit]:
+    """Each document's best hit, in the order of hits: a run ranks documents, not passages."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.document, hit)
+    return list(best.values())
+
+
+def rerank(
+    query: Annotated[str, typer.Argument(help="What the texts should answer")],
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="Texts, one a line, or JSON Lines")
+    ] = STDIN,
+    top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Best texts only")] = None,
+    model: Model = None,
+    revision: Revision = None,
+    offline: Offline = None,
+    backend: Backend = None,
+    form: OutputFormat = Format.auto,
+) -> None:
+    """Rank texts, a line each, from a file or standard input; the best come out first.
+
+    A line is a text, or JSON: a string, or an object with "text" and perhaps "id" and "title".
+    "index" in the output counts the input's lines from 0.
+
+        cat passages.txt | secondpass rerank "what is a panda?" --top-k 3
+    """
+    given = read_texts(file)
+    chosen = build.settings(
+        {"model": model, "revision": revision, "offline": offline, "backend": backend}
+    )
+    with build.reranker(chosen) as reranker:
+        ranked = reranker.rerank(query, [one.text_in_context for one in given], top_k)
+    print_ranked(ranked, given, form.resolved(), query)

@@ -1,0 +1,176 @@
+"""Whose weights does a folder hold? A cross-encoder's, or an error that says what it is instead.
+
+folder -> safetensors files -> float32 arrays by canonical name. Safetensors only: pickled weights
+can run code when they are loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from secondpass.engine.quantise import SCALE, dequantise_rows
+from secondpass.engine.spec import FAMILIES, ModelSpec, read_json
+from secondpass.errors import ModelError
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+INT8_FILE = "model.int8.safetensors"
+PLAIN_FILE = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
+BITS = "#bf16"  # marks a tensor held as the bits of bfloat16, for which numpy has no type
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "|i1"}
+
+
+def load_weights(folder: Path, spec: ModelSpec) -> Weights:
+    """The weights in float32, named without the family's prefix, the head as `dense` and `logit`.
+
+    Raises ModelError for a missing or unreadable file, a bi-encoder, a head of several labels, and
+    for tensors whose shapes contradict config.json.
+    """
+    stored = {name: tensor for path in weight_files(folder) for name, tensor in _read(path)}
+    weights = {
+        ours: _widen(name, stored)
+        for name in stored
+        if (ours := canonical_name(name.removesuffix(BITS), spec.family)) is not None
+    }
+    _check_head(folder, spec, weights)
+    _check_shapes(folder, spec, weights)
+    return weights
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint: our int8 one first, then a whole one, then shards."""
+    for name in (INT8_FILE, PLAIN_FILE):
+        if (folder / name).is_file():
+            return [folder / name]
+    if (folder / SHARD_INDEX).is_file():
+        shards = sorted(set(read_json(folder / SHARD_INDEX).get("weight_map", {}).values()))
+        if missing := [name for name in shards if not (folder / name).is_file()]:
+            raise ModelError(f"'{folder}' lacks {', '.join(missing)}; download it again")
+        return [folder / name for name in shards]
+    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    if pickled:
+        raise ModelError(
+            f"'{folder}' has its weights only as {pickled[0]}; pickled weights can run code and are "
+            "never loaded; expected model.safetensors: ask for a revision that has it, or convert "
+            "it with save_pretrained(..., safe_serialization=True) of transformers"
+        )
+    raise ModelError(f"'{folder}' has no {PLAIN_FILE}; expected the weights of a cross-encoder")
+
+
+def canonical_name(name: str, family: str) -> str | None:
+    """The name under which the backends know a tensor; None for one that no cross-encoder needs."""
+    if name.endswith(SCALE):
+        return None
+    prefix, dense, logit = FAMILIES[family]
+    name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+        "LayerNorm.beta", "LayerNorm.bias"
+    )
+    for head, ours in ((dense, "dense"), (logit, "logit")):
+        if name in (f"{head}.weight", f"{head}.bias"):
+            return ours + name.removeprefix(head)
+    body = name.removeprefix(prefix)
+    return body if body.startswith(("embeddings.", "encoder.layer.")) else None
+
+
+def _read(path: Path) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """Every tensor of a file as it is stored, memory-mapped; bfloat16 as its bits in uint16."""
+    try:
+        with safe_open(path, framework="np"):  # checks the header, the offsets and the size
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+        data = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + size)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"'{path}' is no readable safetensors file: {error}") from error
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            continue  # index buffers such as position_ids, which are no weights
+        start, end = entry["data_offsets"]
+        values = data[start:end].view(np.dtype(DTYPES[entry["dtype"]])).reshape(entry["shape"])
+        yield (f"{name}{BITS}" if entry["dtype"] == "BF16" else name), values
+
+
+def _widen(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    values = stored[name]
+    if name.endswith(BITS):
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    if values.dtype == np.int8:
+        return dequantise_rows(values.astype(np.int8, copy=False), _widen(name + SCALE, stored))
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _check_head(folder: Path, spec: ModelSpec, weights: Weights) -> None:
+    _, dense, logit = FAMILIES[spec.family]
+    missing = [
+        old for old, ours in ((dense, "dense"), (logit, "logit")) if f"{ours}.weight" not in weights
+    ]
+    if missing:
+        what = (
+            "it is a bi-encoder (modules.json names its pooling)"
+            if (folder / "modules.json").is_file()
+            else "it is an encoder without a ranking head"
+        )
+        raise ModelError(
+            f"'{folder}' has no {missing[0]}.weight: {what}; scores would come from random weights; "
+            "expected a cross-encoder (a sequence classification checkpoint with one label)"
+        )
+    labels = weights["logit.weight"].shape[0]
+    if labels != 1:
+        raise ModelError(
+            f"'{folder}' classifies into {labels} labels ({logit}.weight has {labels} rows); "
+            "expected one label, the relevance of the text; choose a checkpoint trained for ranking"
+        )
+
+
+def _check_shapes(folder: Path, spec: ModelSpec, weights: Weights) -> None:
+    for name, shape in expected_shapes(spec).items():
+        if name not in weights:
+            raise ModelError(
+                f"'{folder}' lacks the tensor {name}; the download is not whole: repeat it"
+            )
+        if weights[name].shape != shape:
+            raise ModelError(
+                f"'{folder}' has {name} of shape {weights[name].shape}, but its config.json asks for "
+                f"{shape}; the files do not belong together"
+            )
+
+
+def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Every tensor that a forward pass of this model reads, with its shape."""
+    wide, inner = spec.hidden, spec.intermediate
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (spec.vocabulary, wide),
+        "embeddings.position_embeddings.weight": (spec.positions, wide),
+        "embeddings.LayerNorm.weight": (wide,),
+        "embeddings.LayerNorm.bias": (wide,),
+        "dense.weight": (wide, wide),
+        "dense.bias": (wide,),
+        "logit.weight": (1, wide),
+        "logit.bias": (1,),
+    }
+    linear = {
+        "attention.self.query": (wide, wide),
+        "attention.self.key": (wide, wide),
+        "attention.self.value": (wide, wide),
+        "attention.output.dense": (wide, wide),
+        "intermediate.dense": (inner, wide),
+        "output.dense": (wide, inner),
+    }
+    for layer in range(spec.layers):
+        at = f"encoder.layer.{layer}."
+        for name, shape in linear.items():
+            shapes[f"{at}{name}.weight"] = shape
+            shapes[f"{at}{name}.bias"] = shape[:1]
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            shapes[f"{at}{name}.weight"] = shapes[f"{at}{name}.bias"] = (wide,)
+    return shapes

@@ -1,0 +1,220 @@
+"""CrossEncoder: a ranking model, from its files to ranked texts.
+
+query, texts -> encode_pairs -> plan_batches -> backend.forward -> best window -> total order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.engine.backends import build_backend, choose_backend
+from secondpass.engine.batching import pack, plan_batches
+from secondpass.engine.checkpoint import load_weights
+from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, encode_pairs
+from secondpass.engine.locate import locate
+from secondpass.engine.pairs import PairTokenizer, check_texts
+from secondpass.engine.scoring import check_finite, descending, sigmoid
+from secondpass.engine.spec import ModelSpec
+from secondpass.errors import InvalidInput
+from secondpass.protocols import Backend
+from secondpass.types import Ranked, Window
+
+DEFAULT_MODEL = "mini"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much goes through the model at once.
+
+    A text that does not fit `window_tokens` together with its query is read in windows that share
+    `window_overlap` tokens, and its best window counts (MaxP, Dai and Callan 2019,
+    arXiv:1905.09217); with `long_texts='truncate'` only the first window is read, and the answer
+    says so. None takes the model's own value. `batch_tokens` bounds the memory of a forward pass;
+    scores do not depend on it.
+    """
+
+    max_tokens: int | None = None
+    window_tokens: int | None = None
+    window_overlap: int = 64
+    long_texts: LongTexts = "windows"
+    batch_tokens: int = 8192
+
+    def reach(self, spec: ModelSpec) -> Reach:
+        """These limits for one model; raises InvalidInput for what it cannot do."""
+        max_tokens = self.max_tokens or spec.max_tokens
+        window_tokens = self.window_tokens or min(spec.window_tokens, max_tokens)
+        for name, value, most in (
+            ("max_tokens", max_tokens, spec.max_tokens),
+            ("window_tokens", window_tokens, max_tokens),
+        ):
+            if value > most:
+                raise InvalidInput(
+                    f"{name}={value} exceeds the model's limit of {most}; pass a smaller value, or "
+                    "leave it out and long texts are scored by windows"
+                )
+            if value < 32:
+                raise InvalidInput(
+                    f"{name}={value} is too small for a query and a text; pass 32 or more"
+                )
+        if self.window_overlap < 0:
+            raise InvalidInput(
+                f"window_overlap={self.window_overlap} is negative; expected 0 or more"
+            )
+        if self.long_texts not in ("windows", "truncate"):
+            raise InvalidInput(
+                f"long_texts='{self.long_texts}' is neither 'windows' nor 'truncate'"
+            )
+        return Reach(max_tokens, window_tokens, self.window_overlap, self.long_texts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairScores:
+    """The scores of pairs, in their order: logits float32[pairs], and how each was read."""
+
+    logits: NDArray[np.float32]
+    windows: list[Window | None]
+    window_counts: list[int]
+    truncated: set[int]
+
+    def take(self, order: Sequence[int]) -> PairScores:
+        """The scores of these pairs, in this order, repeated where `order` repeats."""
+        return PairScores(
+            logits=self.logits[np.asarray(order, dtype=np.intp)],
+            windows=[self.windows[at] for at in order],
+            window_counts=[self.window_counts[at] for at in order],
+            truncated={to for to, at in enumerate(order) if at in self.truncated},
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossEncoder:
+    """A ranking model. Many threads may use one at the same time.
+
+    `spec` holds the model's facts and `backend_name` says what computes. Use `load`; the
+    constructor takes finished parts.
+    """
+
+    spec: ModelSpec
+    tokenizer: PairTokenizer
+    backend: Backend
+    backend_name: str
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        backend: str = "auto",
+        revision: str | None = None,
+        offline: bool = False,
+        limits: Limits | None = None,
+    ) -> CrossEncoder:
+        """The bundled model by its name, a checkpoint's folder, or a model of the hub.
+
+        Raises ModelError where the files are missing, broken or no cross-encoder's, and
+        InvalidInput for limits that the model does not have. Only a hub name that is not cached
+        touches the network.
+        """
+        limits = limits or Limits()
+        folder = locate(model, revision=revision, offline=offline)
+        spec = ModelSpec.read(folder)
+        limits.reach(spec)
+        tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
+        name = choose_backend(backend)
+        return cls(
+            spec, tokenizer, build_backend(name, spec, load_weights(folder, spec)), name, limits
+        )
+
+    @property
+    def first_stage_weight(self) -> float:
+        """The weight of the first stage's z-score that a pipeline should add to this model's."""
+        return self.spec.first_stage_weight
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """The raw logits of (query, text) pairs, float32[pairs] in input order, higher for better.
+
+        A pair's logit does not depend on the other pairs. Raises InvalidInput for a query that
+        leaves no room for a text, and EngineError for a logit that is not finite.
+        """
+        for at, pair in enumerate(pairs):
+            if isinstance(pair, str) or len(pair) != 2:
+                raise InvalidInput(f"pair {at} is {pair!r:.80}; expected a (query, text) tuple")
+        return self._score([(query, text) for query, text in pairs]).logits
+
+    def rerank(self, query: str, texts: Sequence[str], top_k: int | None = None) -> list[Ranked]:
+        """The `top_k` texts that answer `query` best (all where None), best first.
+
+        Ties keep the order of `texts`; a blank text is scored like any other. Raises InvalidInput
+        for a blank query, for top_k < 1 and for what is no text.
+        """
+        if not isinstance(query, str) or not query.strip():
+            raise InvalidInput(f"the query is {query!r:.80}; expected a question or keywords")
+        if top_k is not None and top_k < 1:
+            raise InvalidInput(f"top_k={top_k} asks for nothing; pass 1 or more, or None for all")
+        check_texts(texts)
+        scores = self._score([(query, text) for text in texts])
+        probabilities = sigmoid(scores.logits)
+        return [
+            Ranked(
+                index=int(at),
+                score=float(scores.logits[at]),
+                probability=float(probabilities[at]),
+                window=scores.windows[at],
+                windows=scores.window_counts[at],
+                truncated=int(at) in scores.truncated,
+            )
+            for at in descending(scores.logits)[:top_k]
+        ]
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """The characters that each of the text's tokens stands for, in order."""
+        (tokens,) = self.tokenizer.encode([text])
+        return [(int(start), int(end)) for start, end in tokens.spans]
+
+    def close(self) -> None:
+        """Release the weights; a later call to score or rerank raises EngineError."""
+        self.backend.close()
+
+    def __enter__(self) -> CrossEncoder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _score(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
+        """Scores of all pairs; identical pairs go through the model once."""
+        unique = list(dict.fromkeys(pairs))
+        reach = self.limits.reach(self.spec)
+        encoded = encode_pairs(unique, self.tokenizer, reach, self.spec.token_types)
+        logits = np.empty(len(encoded.rows), dtype=np.float32)
+        lengths = [len(row.ids) for row in encoded.rows]
+        for batch in plan_batches(lengths, max_tokens=self.limits.batch_tokens):
+            logits[batch] = self.backend.forward(pack([encoded.rows[row] for row in batch]))
+        check_finite(logits)
+        best = best_windows(logits, encoded, len(unique))
+        where = {pair: at for at, pair in enumerate(unique)}
+        return best.take([where[pair] for pair in pairs])
+
+
+def best_windows(logits: NDArray[np.float32], encoded: EncodedPairs, pairs: int) -> PairScores:
+    """For each pair its best row's logit and window; the first of equals."""
+    best = np.full(pairs, -np.inf, dtype=np.float32)
+    windows: list[Window | None] = [None] * pairs
+    counts = [0] * pairs
+    for logit, owner, window in zip(logits, encoded.owners, encoded.windows, strict=True):
+        counts[owner] += 1
+        if logit > best[owner]:
+            best[owner], windows[owner] = logit, window
+    return PairScores(best, windows, counts, encoded.truncated)

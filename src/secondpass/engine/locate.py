@@ -1,0 +1,83 @@
+"""Where are the files of this model? The name of a bundled model, a folder, or a hub name -> folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from secondpass.errors import ModelError
+
+BUNDLED = Path(__file__).resolve().parent.parent / "models"
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+# Only what a cross-encoder is read from: no .bin (pickled weights), no .py (code), no ONNX twins.
+FILES = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "secondpass.json",
+    "modules.json",
+    "model.safetensors",
+    "model.int8.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+]
+
+
+def bundled_models() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+
+
+def locate(model: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
+    """The folder with the model's files; a bundled name goes before a folder, a folder before the hub.
+
+    A hub name ('organisation/model') is fetched into the hub's own cache, at `revision` (a branch,
+    tag or commit), unless `offline` or HF_HUB_OFFLINE asks for what is cached. Raises ModelError.
+    """
+    name = str(model)
+    if name in bundled_models():
+        return BUNDLED / name
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    if HUB_NAME.fullmatch(name) and not Path(name).exists():
+        return _fetch(name, revision, offline=offline)
+    raise ModelError(
+        f"'{name}' is no folder and no bundled model; expected one of {', '.join(bundled_models())}, "
+        "the path of a checkpoint's folder, or a hub name like 'organisation/model'"
+    )
+
+
+def _fetch(name: str, revision: str | None, *, offline: bool) -> Path:
+    # here and not above: most calls need no hub, and its client takes its time to import
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    at = f"'{name}'" + (f" at revision '{revision}'" if revision else "")
+    try:
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=FILES, local_files_only=offline
+            )
+        )
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{at} asks for consent on the hub; accept its terms there and log in with `hf auth login`"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise ModelError(
+            f"{at} is no folder here and not on the hub, or is private there; expected an existing 'organisation/model' and "
+            "revision; check the spelling, and log in with `hf auth login` for a private one"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"{at} is no folder here, not in the local cache, and the hub was not reached (offline was asked for, or "
+            "there is no connection); fetch it once with a connection, or pass the path of a folder"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(f"{at} could not be fetched from the hub: {error}; try again") from error

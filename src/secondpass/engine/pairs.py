@@ -1,0 +1,162 @@
+"""How does a (query, text) pair become ids? Each side is tokenised once and put together by ids.
+
+query -> ids ─┐
+              ├─ template of the tokenizer -> Row(ids, types)
+texts -> ids ─┘  (windows of a text, where it is longer than the model's reach)
+
+The template ([CLS] a [SEP] b [SEP], <s> a </s></s> b </s>, or any other) is read off the
+tokenizer's own encoding of a pair, so that it need not be known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from secondpass.engine.batching import Row
+from secondpass.errors import InvalidInput, ModelError
+
+Ids = NDArray[np.int32]
+PROBE = ("a", "b")
+TEXTS_AT_ONCE = 512  # bounds the memory of the tokenizer's own objects, about 100 bytes a token
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenizedText:
+    """A text's ids without specials, and for each the characters it stands for: int32[tokens, 2]."""
+
+    ids: Ids
+    spans: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairTemplate:
+    """The specials around a pair's two sides, and the token type of each part."""
+
+    before: Ids
+    between: Ids
+    after: Ids
+    special_types: tuple[Ids, Ids, Ids]
+    side_types: tuple[int, int]
+
+    @classmethod
+    def read(cls, tokenizer: Tokenizer) -> PairTemplate:
+        """The template of this tokenizer; raises ModelError where a pair has no such form."""
+        probe = tokenizer.encode(*PROBE)
+        sides = probe.sequence_ids
+        a = [at for at, side in enumerate(sides) if side == 0]
+        b = [at for at, side in enumerate(sides) if side == 1]
+        if not a or not b or a[-1] > b[0] or [*a, *b] != [*_run(a), *_run(b)]:
+            raise ModelError(
+                f"the tokenizer encodes a pair as {probe.tokens}; expected specials around a first "
+                "and a second text; tokenizer.json does not fit a cross-encoder"
+            )
+        parts = (slice(0, a[0]), slice(a[-1] + 1, b[0]), slice(b[-1] + 1, None))
+        before, between, after = (as_ids(probe.ids[part]) for part in parts)
+        first, second, third = (as_ids(probe.type_ids[part]) for part in parts)
+        return cls(
+            before=before,
+            between=between,
+            after=after,
+            special_types=(first, second, third),
+            side_types=(probe.type_ids[a[0]], probe.type_ids[b[0]]),
+        )
+
+    @property
+    def specials(self) -> int:
+        """How many tokens of a row are neither the query's nor the text's."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+    def join(self, query: Ids, text: Ids, *, token_types: int) -> Row:
+        """The row of this pair; all types are 0 for a model that has a single token type."""
+        ids = np.concatenate((self.before, query, self.between, text, self.after))
+        if token_types < 2:
+            return Row(ids, np.zeros_like(ids))
+        before, between, after = self.special_types
+        side_a, side_b = (
+            np.full(len(side), kind, dtype=np.int32)
+            for side, kind in zip((query, text), self.side_types, strict=True)
+        )
+        return Row(ids, np.concatenate((before, side_a, between, side_b, after)))
+
+
+class PairTokenizer:
+    """A checkpoint's tokenizer, for one side of a pair at a time. Safe to use from many threads.
+
+    The tokenizer is never changed after `load`: changing truncation or padding while another
+    thread encodes is what makes the tokenizers library fail with "Already borrowed".
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.template = PairTemplate.read(tokenizer)
+
+    @classmethod
+    def load(cls, folder: Path, *, vocabulary: int) -> PairTokenizer:
+        """The tokenizer.json of a checkpoint whose embedding table has `vocabulary` rows."""
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise ModelError(
+                f"'{folder}' has no tokenizer.json; expected a fast tokenizer's file; write one with "
+                "AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers"
+            )
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the tokenizers library raises plain Exception
+            raise ModelError(f"'{path}' is no readable tokenizer: {error}") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        size = tokenizer.get_vocab_size(with_added_tokens=True)
+        if size > vocabulary:
+            raise ModelError(
+                f"'{path}' has {size} tokens, but the model's embedding table {vocabulary} rows; "
+                "the files do not belong together"
+            )
+        return cls(tokenizer)
+
+    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Each text's ids and character spans, without specials and without any cut."""
+        check_texts(texts)
+        encoded: list[TokenizedText] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            part = list(texts[start : start + TEXTS_AT_ONCE])
+            encodings = self._tokenizer.encode_batch(part, add_special_tokens=False)
+            encoded.extend(_tokenized(encoding) for encoding in encodings)
+        return encoded
+
+
+def _run(positions: Sequence[int]) -> range:
+    return range(positions[0], positions[0] + len(positions))
+
+
+def _tokenized(encoding: Encoding) -> TokenizedText:
+    spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+    return TokenizedText(as_ids(encoding.ids), spans)
+
+
+def as_ids(ids: Sequence[int]) -> Ids:
+    """Token ids as int32[tokens]."""
+    return np.array(ids, dtype=np.int32)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise InvalidInput, with the position, for what is no text that could be encoded."""
+    if isinstance(texts, str):
+        raise InvalidInput("texts is a single str; expected a sequence of them: pass [text]")
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInput(
+                f"text {at} is a {type(text).__name__}; expected str; leave it out or convert it"
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                f"text {at} holds half of a surrogate pair at character {error.start}; expected "
+                "valid Unicode; decode the source again, or with errors='replace'"
+            ) from error

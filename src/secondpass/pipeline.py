@@ -1,0 +1,156 @@
+"""Pipeline: a first stage finds candidates, a reranker puts the right ones on top.
+
+query -> retriever.retrieve -> candidates -> reranker.rerank -> blend -> hits
+
+A Pipeline is a Retriever itself, so that it can be another pipeline's first stage (a cascade).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secondpass.errors import InvalidInput
+from secondpass.protocols import Blending, Reranker, Retriever
+from secondpass.types import Candidate, Hit, Ranked
+
+DEFAULT_DEPTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits for a query, and what happened on the way to them.
+
+    `timings_ms` has 'retrieve', 'rerank' and 'total'. `candidates` counts what the first stage
+    found, `blank` those of them that held no text and were dropped, `identical` those whose text
+    another one has too, `windowed` those that were read in several windows, and `truncated` those
+    of which a part was not read. `blend` is the weight that the first stage's score had.
+    """
+
+    query: str
+    hits: list[Hit]
+    timings_ms: dict[str, float]
+    candidates: int
+    blank: int = 0
+    identical: int = 0
+    windowed: int = 0
+    truncated: int = 0
+    blend: float = 0.0
+
+
+class Pipeline:
+    """Two stages as one. Without a reranker the first stage's order stands.
+
+    `depth` candidates go into the reranker. `blend` is the weight of the first stage's score
+    beside the model's, both as z-scores over the candidates; None takes what the model states for
+    itself, 0 leaves the model alone. The model reads a passage's title and headings above its text.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        reranker: Reranker | None,
+        *,
+        depth: int = DEFAULT_DEPTH,
+        blend: float | None = None,
+    ) -> None:
+        if depth < 1:
+            raise InvalidInput(f"depth={depth} gives the reranker nothing; pass 1 or more")
+        if blend is None:
+            blend = reranker.first_stage_weight if isinstance(reranker, Blending) else 0.0
+        if not math.isfinite(blend) or blend < 0:
+            raise InvalidInput(f"blend={blend} is no weight; expected 0 or more, such as 0.3")
+        self.retriever = retriever
+        self.reranker = reranker
+        self.depth = depth
+        self.blend = blend
+
+    def search(self, query: str, top_k: int = 10) -> list[Hit]:
+        """The `top_k` best hits, best first; fewer where the first stage found fewer.
+
+        Ties keep the first stage's order. Raises InvalidInput for a blank query and top_k < 1.
+        """
+        return self.explain(query, top_k).hits
+
+    def retrieve(self, query: str, depth: int) -> list[Candidate]:
+        """The hits as candidates, with the score that ordered them."""
+        hits = self.search(query, depth)
+        return [Candidate(hit.passage, hit.order_score, hit.rank) for hit in hits]
+
+    def explain(self, query: str, top_k: int = 10) -> Answer:
+        """The hits of `search`, with the time of each stage and all that was left out or cut.
+
+        Where more hits are asked for than `depth`, that many candidates are reranked.
+        """
+        if not query.strip():
+            raise InvalidInput("the query is blank; expected a question or keywords")
+        if top_k < 1:
+            raise InvalidInput(f"top_k={top_k} asks for nothing; pass 1 or more")
+        start = time.perf_counter()
+        found = self.retriever.retrieve(query, max(self.depth, top_k))
+        candidates = [candidate for candidate in found if candidate.passage.text.strip()]
+        retrieved = time.perf_counter()
+        ranked = self._rerank(query, candidates)
+        hits = self._order(candidates, ranked)
+        end = time.perf_counter()
+        lines = [line for line in ranked if line is not None]
+        return Answer(
+            query=query,
+            hits=hits[:top_k],
+            timings_ms={
+                "retrieve": 1000 * (retrieved - start),
+                "rerank": 1000 * (end - retrieved),
+                "total": 1000 * (end - start),
+            },
+            candidates=len(found),
+            blank=len(found) - len(candidates),
+            identical=len(candidates) - len({c.passage.text_in_context for c in candidates}),
+            windowed=sum(line.windows > 1 for line in lines),
+            truncated=sum(line.truncated for line in lines),
+            blend=self.blend if self.reranker is not None else 0.0,
+        )
+
+    def _rerank(self, query: str, candidates: Sequence[Candidate]) -> list[Ranked | None]:
+        """The reranker's line for each candidate, in the order of candidates."""
+        lines: list[Ranked | None] = [None] * len(candidates)
+        if self.reranker is not None and candidates:
+            texts = [candidate.passage.text_in_context for candidate in candidates]
+            for line in self.reranker.rerank(query, texts):
+                lines[line.index] = line
+        return lines
+
+    def _order(self, candidates: Sequence[Candidate], ranked: Sequence[Ranked | None]) -> list[Hit]:
+        """All candidates as hits, best first, ties in the first stage's order."""
+        first = [candidate.score for candidate in candidates]
+        scores = [
+            score if line is None else line.score for score, line in zip(first, ranked, strict=True)
+        ]
+        order_scores = scores
+        if self.reranker is not None and self.blend:
+            order_scores = [
+                model + self.blend * lexical
+                for model, lexical in zip(z_scores(scores), z_scores(first), strict=True)
+            ]
+        order = sorted(range(len(candidates)), key=lambda at: -order_scores[at])
+        return [
+            Hit(
+                rank=rank,
+                score=scores[at],
+                probability=None if (line := ranked[at]) is None else line.probability,
+                order_score=order_scores[at],
+                first_stage=candidates[at],
+                ranked=line,
+            )
+            for rank, at in enumerate(order, start=1)
+        ]
+
+
+def z_scores(scores: Sequence[float]) -> list[float]:
+    """How many standard deviations each score lies above the mean; all 0 where they are equal."""
+    if not scores:
+        return []
+    mean = math.fsum(scores) / len(scores)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
+    return [(score - mean) / deviation if deviation > 0 else 0.0 for score in scores]

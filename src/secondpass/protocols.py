@@ -1,0 +1,113 @@
+"""The contracts between the layers, on one page.
+
+contract    implemented by                                   checked by (testing.py)
+Backend     engine.backends.*                                check_backend
+Reranker    engine.CrossEncoder                              check_reranker
+Retriever   retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
+Store       retrieval.stores.*                               check_store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from secondpass.types import Candidate, Filter, IndexedDocument, Passage, Ranked
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Token rows laid end to end without padding: all that a backend gets to see.
+
+    `ids` and `types` are int32[tokens], `lengths` int32[rows] with `sum(lengths) == tokens`.
+    """
+
+    ids: NDArray[np.int32]
+    types: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+
+
+class Backend(Protocol):
+    """A model's forward pass: integer arrays in, one logit a row out."""
+
+    def forward(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits, float32[rows] in row order; the logit of a row depends on that row alone."""
+
+    def close(self) -> None:
+        """Release the weights; a later `forward` raises EngineError. Closing twice is allowed."""
+
+
+class Reranker(Protocol):
+    """Puts the texts that answer a query best on top."""
+
+    def rerank(self, query: str, texts: Sequence[str], top_k: int | None = None) -> list[Ranked]:
+        """The best `top_k` texts (all where None), best first; ties keep the order of `texts`."""
+
+
+@runtime_checkable
+class Blending(Protocol):
+    """A reranker that knows how much of the first stage's score does its order good."""
+
+    @property
+    def first_stage_weight(self) -> float:
+        """The weight of the first stage's z-score beside the model's; 0 for none."""
+
+
+class Retriever(Protocol):
+    """A first stage: finds candidates in a collection that it knows."""
+
+    def retrieve(self, query: str, depth: int) -> list[Candidate]:
+        """At most `depth` candidates, best first, ranks from 1; a blank query is InvalidInput."""
+
+
+class PassageWriter(Protocol):
+    """The writing half of a store. Each call is one transaction: all of it happens, or nothing."""
+
+    def add(self, documents: Sequence[IndexedDocument]) -> None:
+        """Store new documents; one whose id is there already is InvalidInput."""
+
+    def upsert(self, documents: Sequence[IndexedDocument]) -> None:
+        """Store documents, each in the place of all that its id had before."""
+
+    def delete(self, documents: Sequence[str]) -> int:
+        """Forget these documents and their passages; returns how many of them there were."""
+
+
+class PassageReader(Protocol):
+    """The reading half of a store."""
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages with these ids, in this order; ids that are not there are left out."""
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many passages pass the filter."""
+
+    def documents(self) -> Iterator[IndexedDocument]:
+        """Every document, in the order of adding, with all its passages."""
+
+
+class LexicalSearch(Protocol):
+    """Search by words."""
+
+    def search_lexical(
+        self, query: str, depth: int, where: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """At most `depth` (passage id, BM25 score), best first; ties by the order of adding."""
+
+
+class Store(PassageWriter, PassageReader, LexicalSearch, Protocol):
+    """Where passages live: the three contracts above, and a life that ends."""
+
+    def digests(self, documents: Sequence[str]) -> dict[str, str]:
+        """The digest of each of these documents that is there, by id."""
+
+    def flush(self) -> None:
+        """Return once everything written would survive a loss of power."""
+
+    def close(self) -> None:
+        """Release files and connections; a later call raises StoreError. Closing twice is allowed."""

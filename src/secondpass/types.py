@@ -1,0 +1,173 @@
+"""The values that flow between the layers: documents in, passages, candidates, hits out.
+
+Every value is frozen. Ranks count from 1, indices and character offsets from 0; a span is
+half-open. A score is higher for better; which kind of score it is, is said at each field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Scalar = str | int | float | bool
+Metadata = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One place within a document: a page of a PDF, or the text under a heading.
+
+    `headings` is the path from the outermost heading to the innermost.
+    """
+
+    start: int
+    end: int
+    page: int | None = None
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was loaded: `text` as the source has it, sections in order and without overlap."""
+
+    id: str
+    text: str
+    title: str = ""
+    path: str | None = None
+    sections: tuple[Section, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrievable piece of a document.
+
+    `start` and `end` are offsets into the document's text. `text` is that span, except that lines
+    of Chinese, Japanese or Korean which the source broke at a fixed width are joined.
+    """
+
+    id: str
+    text: str
+    document: str
+    start: int = 0
+    end: int = 0
+    title: str = ""
+    path: str | None = None
+    page: int | None = None
+    headings: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+
+    @property
+    def context(self) -> str:
+        """The title and headings that the text itself does not show, outermost first, a line each."""
+        first_lines = self.text[:200]
+        shown = dict.fromkeys(part for part in (self.title, *self.headings) if part.strip())
+        return "\n".join(part for part in shown if part not in first_lines)
+
+    @property
+    def text_in_context(self) -> str:
+        """The text under its context: what a person would need to understand the text alone."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedDocument:
+    """A document as a store keeps it: its passages in order, and a digest that changes with them."""
+
+    id: str
+    digest: str
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A condition on a metadata field: `at_least <= value <= at_most`; None leaves a side open."""
+
+    at_least: Scalar | None = None
+    at_most: Scalar | None = None
+
+
+# Every condition must hold. A plain value asks for equality, a sequence for any of its values, a
+# Range for a value between its bounds. A passage that lacks the field does not pass.
+Filter = Mapping[str, Scalar | Sequence[Scalar] | Range]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that a first stage found, with that stage's score and rank."""
+
+    passage: Passage
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of a text: character offsets into it."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One line of a reranker's answer.
+
+    `score` is the raw logit, `probability` the model's activation of it. `window` is the piece of
+    the text that scored best, None where the whole text was read at once; `windows` counts the
+    pieces that were scored. `truncated` says that a part of the text was not read at all.
+    """
+
+    index: int
+    score: float
+    probability: float
+    window: Window | None = None
+    windows: int = 1
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A final answer.
+
+    Hits are ordered by `order_score`: the reranker's logit, or, where a pipeline blends, the
+    z-scored logit plus the weighted z-scored score of the first stage. `score` stays the raw logit
+    and `probability` the model's activation of it; without a reranker `score` is the first stage's
+    and `probability` is None.
+    """
+
+    rank: int
+    score: float
+    probability: float | None
+    order_score: float
+    first_stage: Candidate
+    ranked: Ranked | None = None
+
+    @property
+    def passage(self) -> Passage:
+        """The passage that the first stage found."""
+        return self.first_stage.passage
+
+    @property
+    def text(self) -> str:
+        """The passage's text."""
+        return self.passage.text
+
+    @property
+    def document(self) -> str:
+        """The id of the document that the passage comes from."""
+        return self.passage.document
+
+    @property
+    def window(self) -> Window | None:
+        """The piece of `text` that scored best; None where the text was read at once."""
+        if self.ranked is None or self.ranked.window is None:
+            return None
+        shift = len(self.passage.text_in_context) - len(self.text)
+        best = self.ranked.window
+        return Window(max(0, best.start - shift), max(0, best.end - shift))
+
+    @property
+    def moved(self) -> int:
+        """How many ranks the reranker lifted the passage; negative where it fell."""
+        return self.first_stage.rank - self.rank
