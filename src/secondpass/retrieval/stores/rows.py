@@ -1,0 +1,131 @@
+"""Documents as rows: what reads and writes them inside a transaction that someone else holds."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from secondpass.retrieval.documents import passage_exists
+from secondpass.retrieval.words import terms
+from secondpass.types import IndexedDocument, Passage
+
+# The columns are a Passage's fields in their order.
+_PASSAGES = """
+SELECT passages.id, text, documents.id, start, "end", title, path, page, headings, metadata
+FROM passages JOIN documents ON documents.number = passages.document
+"""
+
+_INSERT = """
+INSERT INTO passages
+    (id, text, document, start, "end", title, path, page, headings, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What must go when a document goes: its number, and the words by passage number.
+
+    A number names one version of a document: a new version gets a new one.
+    """
+
+    number: int
+    words: list[tuple[int, str]]
+
+
+def words_of(document: IndexedDocument) -> list[str]:
+    """What the full-text table gets for each passage, and is told again in order to forget it."""
+    return [" ".join(terms(passage.text_in_context)) for passage in document.passages]
+
+
+def number_of(connection: sqlite3.Connection, document: str) -> int | None:
+    """The number of the document with this id, None where there is none."""
+    row = connection.execute("SELECT number FROM documents WHERE id = ?", (document,)).fetchone()
+    return None if row is None else row[0]
+
+
+def count(connection: sqlite3.Connection, table: str) -> int:
+    """How many rows a table has."""
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def passage(connection: sqlite3.Connection, id: str) -> Passage | None:
+    """The passage with this id, None where there is none."""
+    row = connection.execute(f"{_PASSAGES} WHERE passages.id = ?", (id,)).fetchone()
+    return None if row is None else _passage(row)
+
+
+def document(connection: sqlite3.Connection, number: int, id: str, digest: str) -> IndexedDocument:
+    """The document with this number, whose id and digest the caller has, with its passages."""
+    found = connection.execute(
+        f"{_PASSAGES} WHERE passages.document = ? ORDER BY passages.number", (number,)
+    )
+    return IndexedDocument(id, digest, tuple(_passage(row) for row in found))
+
+
+def stored(connection: sqlite3.Connection, number: int) -> Stored:
+    """What must go when the document with this number goes."""
+    numbers = connection.execute(
+        "SELECT number FROM passages WHERE document = ? ORDER BY number", (number,)
+    ).fetchall()
+    words = words_of(document(connection, number, "", ""))
+    return Stored(number, [(row[0], found) for row, found in zip(numbers, words, strict=True)])
+
+
+def insert(connection: sqlite3.Connection, document: IndexedDocument, words: Sequence[str]) -> None:
+    """Write a document that is not there, with the words of its passages.
+
+    A passage id that another passage has is InvalidInput.
+    """
+    number = connection.execute(
+        "INSERT INTO documents (id, digest) VALUES (?, ?)", (document.id, document.digest)
+    ).lastrowid
+    assert number is not None
+    for passage, found in zip(document.passages, words, strict=True):
+        row = connection.execute(_INSERT, _values(passage, number))
+        if row.rowcount == 0:
+            raise passage_exists(passage.id)
+        connection.execute("INSERT INTO words (rowid, terms) VALUES (?, ?)", (row.lastrowid, found))
+
+
+def remove(connection: sqlite3.Connection, id: str, prepared: Mapping[str, Stored]) -> bool:
+    """Take a document out; False where it is not there.
+
+    `prepared` has by id what was read before the transaction began.
+    """
+    number = number_of(connection, id)
+    if number is None:
+        return False
+    known = prepared.get(id)
+    # Another writer may have replaced the document since.
+    gone = known if known and known.number == number else stored(connection, number)
+    connection.executemany(
+        "INSERT INTO words (words, rowid, terms) VALUES ('delete', ?, ?)", gone.words
+    )
+    connection.execute("DELETE FROM passages WHERE document = ?", (number,))
+    connection.execute("DELETE FROM documents WHERE number = ?", (number,))
+    return True
+
+
+def _values(passage: Passage, document: int) -> tuple[str | int | None, ...]:
+    return (
+        passage.id,
+        passage.text,
+        document,
+        passage.start,
+        passage.end,
+        passage.title,
+        passage.path,
+        passage.page,
+        json.dumps(list(passage.headings), ensure_ascii=False),
+        json.dumps(dict(passage.metadata), ensure_ascii=False),
+    )
+
+
+def _passage(row: Sequence[Any]) -> Passage:
+    *fields, headings, metadata = row
+    values = (*fields, tuple(json.loads(headings)), json.loads(metadata))
+    return Passage(*values)

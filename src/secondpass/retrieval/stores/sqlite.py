@@ -1,0 +1,182 @@
+"""The embedded store: one SQLite file that many threads and processes may share.
+
+Analysing is done before a transaction begins, so that writers hold the file for a short time.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from secondpass.errors import StoreError
+from secondpass.retrieval.bm25 import searched_terms
+from secondpass.retrieval.documents import check_documents, document_exists
+from secondpass.retrieval.filters import Condition, clause, conditions
+from secondpass.retrieval.stores import rows
+from secondpass.retrieval.stores.connections import Connections
+from secondpass.retrieval.stores.frequencies import Frequencies
+from secondpass.retrieval.stores.info import StoreInfo
+from secondpass.retrieval.stores.schema import SCHEMA_VERSION, bytes_on_disk, check_place, prepare
+from secondpass.retrieval.words import ANALYSER_VERSION, terms
+from secondpass.types import Filter, IndexedDocument, Passage
+
+
+class SqliteStore:
+    """Passages and their words in one SQLite file. Safe to share by threads, and after a fork."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._frequencies = Frequencies()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, create: bool = True) -> SqliteStore:
+        """The store in the file at `path`, made with its folders where there is none.
+
+        StoreError where there is none and `create` is False, where the file is something else or
+        of another version, and on network drives.
+        """
+        file = Path(path).resolve()
+        check_place(file, create=create)
+        if create:
+            _make_folder(file.parent)
+        connections = Connections(file)
+        try:
+            with connections.lease() as connection:
+                prepare(connection, file, create=create)
+        except BaseException:
+            connections.close()
+            raise
+        return cls(connections)
+
+    def add(self, documents: Sequence[IndexedDocument]) -> None:
+        """Store new documents; one whose id is there already is InvalidInput."""
+        check_documents(documents)
+        words = [rows.words_of(document) for document in documents]
+        with self._connections.writing() as connection:
+            for document, found in zip(documents, words, strict=True):
+                if rows.number_of(connection, document.id) is not None:
+                    raise document_exists(document.id)
+                rows.insert(connection, document, found)
+
+    def upsert(self, documents: Sequence[IndexedDocument]) -> None:
+        """Store documents, each in the place of all that its id had before, as if added now."""
+        check_documents(documents)
+        words = [rows.words_of(document) for document in documents]
+        stored = self._stored([document.id for document in documents])
+        with self._connections.writing() as connection:
+            for document, found in zip(documents, words, strict=True):
+                rows.remove(connection, document.id, stored)
+                rows.insert(connection, document, found)
+
+    def delete(self, documents: Sequence[str]) -> int:
+        """Forget these documents and their passages; returns how many of them there were."""
+        stored = self._stored(documents)
+        with self._connections.writing() as connection:
+            return sum(rows.remove(connection, document, stored) for document in documents)
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages with these ids, in this order; ids that are not there are left out."""
+        with self._connections.reading() as connection:
+            found = [rows.passage(connection, passage) for passage in ids]
+        return [passage for passage in found if passage is not None]
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many passages pass the filter."""
+        wanted = conditions(where)
+        with self._connections.reading() as connection:
+            if not wanted:
+                return rows.count(connection, "passages")
+            sql, values = clause(wanted, "metadata")
+            row = connection.execute(
+                f"SELECT count(*) FROM passages WHERE {sql}", values
+            ).fetchone()
+            return int(row[0])
+
+    def documents(self) -> Iterator[IndexedDocument]:
+        """Every document, in the order of adding, with all its passages.
+
+        They come as they were when the first was read. Until the last, or until the iterator is
+        dropped, the log beside the file keeps what others write.
+        """
+        self._connections.check_open()
+        return self._snapshot()
+
+    def digests(self, documents: Sequence[str]) -> dict[str, str]:
+        """The digest of each of these documents that is there, by id."""
+        query = "SELECT id, digest FROM documents WHERE id = ?"
+        with self._connections.reading() as connection:
+            found = [connection.execute(query, (document,)).fetchone() for document in documents]
+        return dict(row for row in found if row is not None)
+
+    def search_lexical(
+        self, query: str, depth: int, where: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """At most `depth` (passage id, BM25 score), best first; ties by the order of adding."""
+        wanted = conditions(where)
+        asked = list(dict.fromkeys(terms(query)))
+        with self._connections.reading() as connection:
+            passages, frequencies = self._frequencies.of(connection, asked)
+            searched = searched_terms(frequencies, passages)
+            if not searched or depth < 1:
+                return []
+            expression = " OR ".join(f'"{term}"' for term in searched)
+            return _best(connection, expression, min(depth, passages), wanted)
+
+    def info(self) -> StoreInfo:
+        """Where the store is and how much it holds."""
+        file = self._connections.file
+        with self._connections.reading() as connection:
+            documents = rows.count(connection, "documents")
+            passages = rows.count(connection, "passages")
+        size = bytes_on_disk(file)
+        return StoreInfo(file, documents, passages, size, SCHEMA_VERSION, ANALYSER_VERSION)
+
+    def flush(self) -> None:
+        """Return at once: each write was on the disk before it returned."""
+        self._connections.check_open()
+
+    def close(self) -> None:
+        """Release files and connections; a later call raises StoreError. Twice is allowed."""
+        self._connections.close()
+
+    def _stored(self, documents: Sequence[str]) -> dict[str, rows.Stored]:
+        with self._connections.reading() as connection:
+            numbers = {document: rows.number_of(connection, document) for document in documents}
+            return {
+                document: rows.stored(connection, number)
+                for document, number in numbers.items()
+                if number is not None
+            }
+
+    def _snapshot(self) -> Iterator[IndexedDocument]:
+        with self._connections.reading() as connection:
+            found = connection.execute("SELECT number, id, digest FROM documents ORDER BY number")
+            for row in found:
+                yield rows.document(connection, *row)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder '{folder}' cannot be made: {error.strerror}; expected a path that can be "
+            "written; choose another one"
+        ) from error
+
+
+def _best(
+    connection: sqlite3.Connection, expression: str, depth: int, wanted: Sequence[Condition]
+) -> list[tuple[str, float]]:
+    sql, values = clause(wanted, "filtered.metadata")
+    # CROSS JOIN fixes the order: the full-text matches first, then their metadata.
+    filtered = "CROSS JOIN passages AS filtered ON filtered.number = words.rowid" if wanted else ""
+    return connection.execute(
+        "SELECT passages.id, -best.score FROM ("
+        f"SELECT words.rowid AS number, bm25(words) AS score FROM words {filtered} "
+        f"WHERE words MATCH ? AND {sql} ORDER BY score, number LIMIT ?"
+        ") AS best JOIN passages ON passages.number = best.number ORDER BY best.score, best.number",
+        (expression, *values, depth),
+    ).fetchall()
