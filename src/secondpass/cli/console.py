@@ -135,21 +135,17 @@ def _print_hits(answer: Answer) -> None:
         console.print("nothing found", style="dim")
         return
     reranked = answer.hits[0].probability is not None
-    table = Table(show_lines=True, expand=False)
-    table.add_column("#", justify="right", style="bold")
-    if reranked:
-        table.add_column("moved", justify="right")
-        table.add_column("prob.", justify="right")
-    else:
-        table.add_column("score", justify="right")
-    table.add_column("source", style="cyan", max_width=28, overflow="fold")
+    table = Table(show_lines=True)
+    for name in ("#", "moved", "prob.") if reranked else ("#", "score"):
+        table.add_column(name, justify="right")
     table.add_column("passage", overflow="fold")
     for hit in answer.hits:
         numbers: list[str | Text] = [f"{hit.score:.2f}"]
         if hit.probability is not None:
             numbers = [_moved(hit.moved), f"{hit.probability:.2f}"]
         passage = marked(excerpt(hit.text, answer.query), answer.query)
-        table.add_row(str(hit.rank), *numbers, source(hit.passage), passage)
+        cell = Text.assemble((source(hit.passage), "cyan"), "\n", passage)
+        table.add_row(str(hit.rank), *numbers, cell)
     console.print(table)
     console.print(_summary(answer), style="dim", highlight=False)
 

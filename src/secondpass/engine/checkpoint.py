@@ -7,7 +7,7 @@ can run code when they are loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +54,19 @@ def weight_files(folder: Path) -> list[Path]:
         if missing := [name for name in shards if not (folder / name).is_file()]:
             raise ModelError(f"'{folder}' lacks {', '.join(missing)}; download it again")
         return [folder / name for name in shards]
-    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    raise no_weights(f"'{folder}'", [path.name for path in folder.iterdir()])
+
+
+def no_weights(where: str, files: Iterable[str]) -> ModelError:
+    """The error for a checkpoint without safetensors, told by the names of the files it has."""
+    pickled = sorted(name for name in files if name.endswith((".bin", ".pt", ".ckpt")))
     if pickled:
-        raise ModelError(
-            f"'{folder}' has its weights only as {pickled[0]}; pickled weights can run code and are "
+        return ModelError(
+            f"{where} has its weights only as {pickled[0]}; pickled weights can run code and are "
             "never loaded; expected model.safetensors: ask for a revision that has it, or convert "
             "it with save_pretrained(..., safe_serialization=True) of transformers"
         )
-    raise ModelError(f"'{folder}' has no {PLAIN_FILE}; expected the weights of a cross-encoder")
+    return ModelError(f"{where} has no {PLAIN_FILE}; expected the weights of a cross-encoder")
 
 
 def canonical_name(name: str, family: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from secondpass.engine.checkpoint import no_weights
 from secondpass.errors import ModelError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
@@ -49,7 +50,7 @@ def locate(model: str | Path, *, revision: str | None = None, offline: bool = Fa
 
 def _fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     # here and not above: most calls need no hub, and its client takes its time to import
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -60,11 +61,14 @@ def _fetch(name: str, revision: str | None, *, offline: bool) -> Path:
 
     at = f"'{name}'" + (f" at revision '{revision}'" if revision else "")
     try:
-        return Path(
+        folder = Path(
             snapshot_download(
                 name, revision=revision, allow_patterns=FILES, local_files_only=offline
             )
         )
+        if not offline and not any(folder.glob("*.safetensors")):
+            raise no_weights(at, list_repo_files(name, revision=revision))
+        return folder
     except GatedRepoError as error:
         raise ModelError(
             f"{at} asks for consent on the hub; accept its terms there and log in with `hf auth login`"

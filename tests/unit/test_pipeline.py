@@ -1,0 +1,196 @@
+"""Two stages as one: what goes in, who comes first, what is said about it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondpass.engine import CrossEncoder
+from secondpass.errors import InvalidInput
+from secondpass.pipeline import Pipeline, z_scores
+from secondpass.retrieval.index import Index
+from secondpass.retrieval.stores.memory import MemoryStore
+from secondpass.testing import RETRIEVER_CHECKS
+from secondpass.types import Candidate, Hit, Passage, Ranked, Window
+
+TEXTS = {
+    "bear": "the giant panda is a bear",
+    "score": "a panda gets a score",
+    "why": "why is a panda a panda",
+    "none": "lorem ipsum dolor",
+}
+
+
+class Fixed:
+    """A first stage that finds the passages it was made with, in this order."""
+
+    def __init__(self, *texts: str, scores: tuple[float, ...] | None = None) -> None:
+        self.depths: list[int] = []
+        given_scores = scores or tuple(float(-at) for at in range(len(texts)))
+        self.candidates = [
+            Candidate(Passage(f"p{at}", text, f"d{at}"), score, at + 1)
+            for at, (text, score) in enumerate(zip(texts, given_scores, strict=True))
+        ]
+
+    def retrieve(self, query: str, depth: int) -> list[Candidate]:
+        self.depths.append(depth)
+        return self.candidates[:depth]
+
+
+class Lengths:
+    """A reranker that prefers longer texts."""
+
+    first_stage_weight = 0.5
+
+    def rerank(self, query: str, texts, top_k=None) -> list[Ranked]:
+        order = sorted(range(len(texts)), key=lambda at: (-len(texts[at]), at))
+        return [Ranked(at, float(len(texts[at])), 0.5) for at in order][:top_k]
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    made = Index(MemoryStore())
+    made.add(Passage(f"{name}#0", text, name) for name, text in TEXTS.items())
+    return made
+
+
+@pytest.mark.parametrize("check", RETRIEVER_CHECKS, ids=lambda check: check.__name__)
+def test_a_pipeline_is_a_retriever(check, index, checkpoint):
+    model = CrossEncoder.load(checkpoint("bert"))
+
+    check(Pipeline(index.retriever(), model, depth=10), "panda")
+    check(Pipeline(Pipeline(index.retriever(), None), model), "panda")
+
+
+def test_hits_come_in_the_model_s_order_with_their_first_stage(index, checkpoint):
+    model = CrossEncoder.load(checkpoint("bert"))
+    candidates = index.retriever().retrieve("panda", 10)
+    expected = model.rerank("panda", [one.passage.text for one in candidates])
+
+    hits = Pipeline(index.retriever(), model).search("panda")
+
+    assert [hit.score for hit in hits] == [line.score for line in expected]
+    assert [hit.probability for hit in hits] == [line.probability for line in expected]
+    assert [hit.first_stage for hit in hits] == [candidates[line.index] for line in expected]
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    assert [hit.moved for hit in hits] == [hit.first_stage.rank - hit.rank for hit in hits]
+
+
+def test_the_blend_adds_z_scores_and_leaves_the_scores_alone():
+    first = Fixed("a", "four", "sixsix", scores=(9.0, 3.0, 0.0))
+
+    hits = Pipeline(first, Lengths(), blend=2.0).search("x")
+
+    expected = {
+        name: model + 2.0 * lexical
+        for name, model, lexical in zip(
+            ("p0", "p1", "p2"), z_scores([1, 4, 6]), z_scores([9, 3, 0]), strict=True
+        )
+    }
+    assert {hit.passage.id: hit.order_score for hit in hits} == pytest.approx(expected)
+    assert [hit.passage.id for hit in hits] == sorted(expected, key=expected.get, reverse=True)
+    assert {hit.passage.id: hit.score for hit in hits} == {"p0": 1, "p1": 4, "p2": 6}
+
+
+def test_the_blend_is_what_the_model_states_unless_chosen():
+    assert Pipeline(Fixed(), Lengths()).blend == 0.5
+    assert Pipeline(Fixed(), Lengths(), blend=0).blend == 0
+    assert Pipeline(Fixed(), None).blend == 0
+
+
+def test_without_a_reranker_the_first_stage_stands():
+    (first, second) = Pipeline(Fixed("a", "longer"), None).search("x")
+
+    assert (first.score, first.probability, first.order_score) == (0.0, None, 0.0)
+    assert (first.rank, second.rank, first.moved, first.ranked) == (1, 2, 0, None)
+
+
+def test_what_was_dropped_or_shared_is_said():
+    answer = Pipeline(Fixed("a", " \n", "same", "same", ""), Lengths(), depth=10).explain("x")
+
+    assert [hit.passage.id for hit in answer.hits] == ["p2", "p3", "p0"]
+    assert (answer.candidates, answer.blank, answer.identical) == (5, 2, 1)
+    assert set(answer.timings_ms) == {"retrieve", "rerank", "total"}
+    assert answer.timings_ms["total"] >= answer.timings_ms["rerank"] >= 0
+    assert answer.blend == 0.5
+
+
+def test_windows_and_truncation_are_counted():
+    class Windowed(Lengths):
+        def rerank(self, query, texts, top_k=None):
+            return [
+                Ranked(0, 2.0, 0.9, Window(3, 9), windows=3),
+                Ranked(1, 1.0, 0.7, Window(0, 4), truncated=True),
+            ]
+
+    answer = Pipeline(Fixed("long text", "cut text"), Windowed()).explain("x")
+
+    assert (answer.windowed, answer.truncated) == (1, 1)
+    assert answer.hits[0].window == Window(3, 9)
+
+
+def test_a_window_is_told_in_characters_of_the_text_alone():
+    passage = Passage("p", "the text", "d", title="A title", headings=("One", "Two"))
+    ranked = Ranked(0, 1.0, 0.7, Window(len("A title\nOne\nTwo\n") + 4, len("A title\nOne\nTwo\n") + 8))
+    hit = Hit(1, 1.0, 0.7, 1.0, Candidate(passage, 1.0, 1), ranked)
+
+    assert hit.window == Window(4, 8)
+    assert passage.text[4:8] == "text"
+
+
+def test_the_model_reads_title_and_headings_above_the_text():
+    seen: list[str] = []
+
+    class Listening(Lengths):
+        def rerank(self, query, texts, top_k=None):
+            seen.extend(texts)
+            return super().rerank(query, texts, top_k)
+
+    first = Fixed("x")
+    passage = Passage("p", "Two: the text", "d", title="A title", headings=("One", "Two"))
+    first.candidates = [Candidate(passage, 1.0, 1)]
+
+    Pipeline(first, Listening()).search("x")
+
+    assert seen == ["A title\nOne\nTwo: the text"]
+
+
+def test_depth_bounds_the_reranking_and_top_k_widens_it():
+    first = Fixed(*"abcdef")
+    pipeline = Pipeline(first, Lengths(), depth=3)
+
+    assert len(pipeline.search("x", 2)) == 2
+    assert len(pipeline.search("x", 5)) == 5
+    assert len(pipeline.search("x", 50)) == 6
+    assert first.depths == [3, 5, 50]
+
+
+def test_nothing_found_gives_no_hits():
+    assert Pipeline(Fixed(), Lengths()).search("x") == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Pipeline(Fixed(), None, depth=0),
+        lambda: Pipeline(Fixed(), None, blend=-1),
+        lambda: Pipeline(Fixed(), None, blend=float("nan")),
+        lambda: Pipeline(Fixed(), None).search("  "),
+        lambda: Pipeline(Fixed(), None).search("x", 0),
+    ],
+)
+def test_senseless_calls_are_refused(call):
+    with pytest.raises(InvalidInput):
+        call()
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=20), st.floats(0.1, 10), st.floats(-10, 10))
+def test_z_scores_have_no_scale(scores, factor, shift):
+    values = z_scores(scores)
+
+    assert len(values) == len(scores)
+    assert all(abs(value) <= len(scores) for value in values)
+    assert sum(values) == pytest.approx(0, abs=1e-5)
+    if max(scores, default=0) - min(scores, default=0) > 1:
+        assert z_scores([factor * one + shift for one in scores]) == pytest.approx(values, abs=1e-5)
