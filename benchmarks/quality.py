@@ -36,7 +36,9 @@ def json_lines(path: Path) -> list[dict]:
 def read_set(folder: Path, most: int) -> tuple[list[Passage], dict[str, str], dict]:
     """Passages, the first `most` judged queries, and their qrels."""
     passages = [
-        Passage(id=record["_id"], text=record["text"], document=record["_id"], title=record["title"])
+        Passage(
+            id=record["_id"], text=record["text"], document=record["_id"], title=record["title"]
+        )
         for record in json_lines(folder / "corpus.jsonl")
     ]
     qrels: dict[str, dict[str, int]] = {}
@@ -121,7 +123,7 @@ def measure(folder: Path, arguments: argparse.Namespace, models: list[CrossEncod
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/eval"))
     parser.add_argument("--sets", nargs="+", default=["scifact", "cmrc2018_dev"])
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--depth", type=int, default=50)

@@ -116,7 +116,7 @@ def build_checkpoint(variant: str, folder: Path, **changes: object) -> Path:
         AutoConfig.for_model(family, **settings)
     ).eval()
     with torch.no_grad():  # biases and LayerNorm start at 0 and 1, which would hide mistakes
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(folder)

@@ -37,7 +37,7 @@ class Settings:
     blend: float | None = None  # weight of the first stage's z-score; None: what the model states
     split_by: str = "auto"  # how documents become passages: a strategy of ingest.split
     passage_size: int = 200  # largest passage, in passage_unit
-    passage_overlap: int = 40  # what neighbouring passages share, in passage_unit
+    passage_overlap: int = 0  # what neighbouring passages share, in passage_unit
     passage_unit: str = "tokens"  # 'tokens' or 'chars'
     max_file_mb: float = 100  # larger files are refused
 

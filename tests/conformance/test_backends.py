@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from secondpass.engine.backends import BACKENDS, build_backend
+from secondpass.engine.backends.table import BACKENDS, build_backend
 from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.spec import ModelSpec
 from secondpass.testing import BACKEND_CHECKS

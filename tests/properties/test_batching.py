@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_rows_run_from_the_longest_to_the_shortest(lengths, max_tokens):
 def test_no_batch_could_have_taken_the_first_row_of_the_next(lengths, max_tokens):
     batches = plan_batches(lengths, max_tokens=max_tokens)
 
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in pairwise(batches):
         assert sum(lengths[row] for row in batch) + lengths[following[0]] > max_tokens
 
 
@@ -68,7 +70,7 @@ def test_windows_cover_the_text_and_share_what_was_asked(tokens, room, overlap):
     assert windows[-1][1] == tokens
     for start, end in windows:
         assert end - start == min(room, tokens)
-    for (start, end), (following, _) in zip(windows, windows[1:], strict=False):
+    for (start, end), (following, _) in pairwise(windows):
         assert start < following <= end - min(overlap, room // 2)
 
 

@@ -132,7 +132,9 @@ def test_windows_and_truncation_are_counted():
 
 def test_a_window_is_told_in_characters_of_the_text_alone():
     passage = Passage("p", "the text", "d", title="A title", headings=("One", "Two"))
-    ranked = Ranked(0, 1.0, 0.7, Window(len("A title\nOne\nTwo\n") + 4, len("A title\nOne\nTwo\n") + 8))
+    ranked = Ranked(
+        0, 1.0, 0.7, Window(len("A title\nOne\nTwo\n") + 4, len("A title\nOne\nTwo\n") + 8)
+    )
     hit = Hit(1, 1.0, 0.7, 1.0, Candidate(passage, 1.0, 1), ranked)
 
     assert hit.window == Window(4, 8)

@@ -35,7 +35,7 @@ def index(
         typer.Option("--by", help="auto, size, page, paragraph, separator or header"),
     ] = None,
     size: Annotated[int | None, typer.Option(help="Largest passage [default: 200]")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Shared by neighbours [default: 40]")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Shared by neighbours [default: 0]")] = None,
     unit: Annotated[str | None, typer.Option(help="tokens or chars [default: tokens]")] = None,
     max_file_mb: Annotated[
         float | None, typer.Option(help="Refuse larger files [default: 100]")
@@ -68,25 +68,26 @@ def index(
         report = _add(opened, stream, shown)
         total = opened.info()
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    **dataclasses.asdict(report),
-                    "failures": [dataclasses.asdict(failure) for failure in failures],
-                    "skips": [dataclasses.asdict(skip) for skip in skips],
-                },
-                ensure_ascii=False,
-            )
-        )
+        _print_report_json(report, failures, skips)
     else:
         typer.echo(_told(report))
-        typer.echo(
-            f"{chosen.index} holds {counted(total.documents, 'document')}, "
-            f"{counted(total.passages, 'passage')}"
+        documents, passages = (
+            counted(total.documents, "document"),
+            counted(total.passages, "passage"),
         )
+        typer.echo(f"{chosen.index} holds {documents}, {passages}")
     _tell_problems(report, failures, skips)
     if failures:
         raise typer.Exit(1)
+
+
+def _print_report_json(report: AddReport, failures: list[Failure], skips: list[Skip]) -> None:
+    everything = {
+        **dataclasses.asdict(report),
+        "failures": [dataclasses.asdict(failure) for failure in failures],
+        "skips": [dataclasses.asdict(skip) for skip in skips],
+    }
+    typer.echo(json.dumps(everything, ensure_ascii=False))
 
 
 def _add(opened: Index, stream: Iterable[Passage], shown: Progress) -> AddReport:
@@ -152,14 +153,14 @@ def info(
 
 
 def _engine_facts(chosen: Settings) -> dict[str, object]:
-    from secondpass.engine.backends import choose_backend
+    from secondpass.engine.backends.table import choose_backend
 
     try:
-        from secondpass import _native
+        from secondpass._native import instruction_sets
     except ImportError:
         native = "not built: no working C++ compiler at install; numpy computes"
     else:
-        native = ", ".join(_native.instruction_sets()) or "portable"
+        native = ", ".join(instruction_sets()) or "portable"
     return {
         "model": chosen.model,
         "backend": choose_backend(chosen.backend),

@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.engine.backends import build_backend, choose_backend
+from secondpass.engine.backends.table import build_backend, choose_backend
 from secondpass.engine.batching import pack, plan_batches
 from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, encode_pairs

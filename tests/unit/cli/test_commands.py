@@ -21,7 +21,9 @@ PASSAGES = [
 ]
 
 
-def secondpass(*arguments: object, stdin: str | None = None, cwd: Path | None = None, **environment):
+def secondpass(
+    *arguments: object, stdin: str | None = None, cwd: Path | None = None, **environment
+):
     command = [sys.executable, "-c", "from secondpass.cli import main; main()"]
     return subprocess.run(
         [*command, *map(str, arguments)],
@@ -188,7 +190,9 @@ def test_rerank_is_a_filter_in_a_pipe(home):
 
 def test_rerank_prints_json_lines(home, tmp_path):
     path = tmp_path / "passages.jsonl"
-    path.write_text("".join(json.dumps({"id": f"p{at}", "text": t}) + "\n" for at, t in enumerate(PASSAGES)))
+    path.write_text(
+        "".join(json.dumps({"id": f"p{at}", "text": t}) + "\n" for at, t in enumerate(PASSAGES))
+    )
 
     done = secondpass(
         "rerank", "what is a panda?", path, "-m", "./model", "-f", "jsonl", "-k", 2, cwd=home
@@ -224,7 +228,10 @@ def test_a_reader_that_leaves_early_is_no_error(home):
         (["search", "-i", "my.index"], "give either a query or --queries"),
         (["search", "x", "-i", "docs"], "docs"),
         (["search", "x", "-i", "docs/panda.md"], "panda.md"),
-        (["search", "x", "-i", "my.index", "-m", "nowhere"], "'nowhere' is no folder and no bundled"),
+        (
+            ["search", "x", "-i", "my.index", "-m", "nowhere"],
+            "'nowhere' is no folder and no bundled",
+        ),
         (["search", "x", "-i", "my.index", "--no-rerank", "--top-k", "0"], "top_k=0"),
         (["search", "x", "-i", "my.index", "--no-rerank", "--where", "lang"], "--where 'lang'"),
         (["rerank", "x", "none.txt", "-m", "./model"], "'none.txt' cannot be read"),

@@ -18,7 +18,9 @@ from secondpass.errors import InvalidInput, UnknownName
 PAIRS = [("what is a panda?", text) for text in ("a bear", "lorem ipsum", "大熊猫", "because 42")]
 
 
-@given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=st.floats(-9, 9, width=32)))
+@given(
+    arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=st.floats(-9, 9, width=32))
+)
 def test_a_weight_is_off_by_half_a_level_at_most(matrix):
     levels, scales = quantise_rows(matrix)
 
@@ -56,7 +58,12 @@ def test_the_bundled_model_scores_like_the_float_weights_it_was_made_from(shared
     original = CrossEncoder.load(shared_data.parent / "models" / "mini")
     pairs = [
         ("地区生产总值是多少？", text)
-        for text in ("全市地区生产总值增长5.2%、约4.4万亿元", "数字经济增加值占比达42.9%", "居民消费价格总体平稳", "今天天气很好")
+        for text in (
+            "全市地区生产总值增长5.2%、约4.4万亿元",
+            "数字经济增加值占比达42.9%",
+            "居民消费价格总体平稳",
+            "今天天气很好",
+        )
     ]
 
     bundled, floats = CrossEncoder.load("mini").score(pairs), original.score(pairs)
@@ -77,7 +84,12 @@ def test_an_export_of_an_export_changes_nothing(checkpoint, tmp_path):
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
 def test_names_go_there_and_back(family):
-    for name in ("embeddings.LayerNorm.bias", "encoder.layer.3.output.dense.weight", "dense.bias", "logit.weight"):
+    for name in (
+        "embeddings.LayerNorm.bias",
+        "encoder.layer.3.output.dense.weight",
+        "dense.bias",
+        "logit.weight",
+    ):
         assert canonical_name(original_name(name, family), family) == name
 
 

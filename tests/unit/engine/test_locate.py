@@ -23,51 +23,22 @@ class Hub:
     """A hub's protocol as huggingface_hub speaks it, for one repository made of a folder's files."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.fetched: list[str] = []
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_HEAD(self) -> None:
-                self.answer(body=False)
+                self.do_GET()
 
             def do_GET(self) -> None:
-                self.answer(body=True)
-
-            def answer(self, *, body: bool) -> None:
-                path = self.path.partition("?")[0]
-                if path.startswith("/api/models/org/model/tree/"):
-                    files = sorted(folder.iterdir())
-                    listing = [
-                        {"type": "file", "path": one.name, "size": one.stat().st_size, "oid": "0" * 40}
-                        for one in files
-                    ]
-                    return self.reply(200, json.dumps(listing).encode(), {}, body=body)
-                if path.startswith("/api/models/org/model"):
-                    revision = path.rpartition("/revision/")[2]
-                    if revision not in ("main", "v1", COMMIT):
-                        return self.reply(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body=body)
-                    names = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
-                    answer = {"id": "org/model", "sha": COMMIT, "siblings": names}
-                    return self.reply(200, json.dumps(answer).encode(), {}, body=body)
-                if path.startswith("/org/model/resolve/"):
-                    name = path.rpartition("/")[2]
-                    if (folder / name).is_file():
-                        content = (folder / name).read_bytes()
-                        if body:
-                            hub.fetched.append(name)
-                        etag = hashlib.sha256(content).hexdigest()
-                        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
-                        return self.reply(200, content, headers, body=body)
-                return self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=body)
-
-            def reply(self, status: int, content: bytes, headers: dict, *, body: bool) -> None:
+                status, content, headers = hub.answer(self.path.partition("?")[0], self.command)
                 self.send_response(status)
-                for name, value in headers.items():
+                for name, value in {"Content-Type": "application/json", **headers}.items():
                     self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                if body:
+                if self.command == "GET":
                     self.wfile.write(content)
 
             def log_message(self, *arguments: object) -> None:
@@ -76,6 +47,27 @@ class Hub:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, path: str, command: str) -> tuple[int, bytes, dict[str, str]]:
+        files = sorted(self.folder.iterdir())
+        if path.startswith("/api/models/org/model/tree/"):
+            sizes = [(file.name, file.stat().st_size) for file in files]
+            entries = [{"type": "file", "path": n, "size": s, "oid": "0" * 40} for n, s in sizes]
+            return 200, json.dumps(entries).encode(), {}
+        if path.startswith("/api/models/org/model"):
+            if path.rpartition("/revision/")[2] not in ("main", "v1", COMMIT):
+                return 404, b"{}", {"X-Error-Code": "RevisionNotFound"}
+            siblings = [{"rfilename": file.name} for file in files]
+            answer = {"id": "org/model", "sha": COMMIT, "siblings": siblings}
+            return 200, json.dumps(answer).encode(), {}
+        file = self.folder / path.rpartition("/")[2]
+        if path.startswith("/org/model/resolve/") and file.is_file():
+            content = file.read_bytes()
+            if command == "GET":
+                self.fetched.append(file.name)
+            etag = hashlib.sha256(content).hexdigest()
+            return 200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
+        return 404, b"{}", {"X-Error-Code": "RepoNotFound"}
 
     def close(self) -> None:
         self.server.shutdown()
@@ -88,7 +80,6 @@ def hub(own_checkpoint) -> Iterator[Hub]:
     (folder / "pytorch_model.bin").write_bytes(b"pickled")
     (folder / "modeling_custom.py").write_text("raise SystemExit('remote code ran')")
     hub = Hub(folder)
-    hub.folder = folder
     yield hub
     hub.close()
 
@@ -113,7 +104,9 @@ def load_by_name(hub: Hub | None, home: Path, *, name: str = "org/model", **opti
     if options.pop("environment_offline", False):
         environment["HF_HUB_OFFLINE"] = "1"
     command = [sys.executable, "-c", script, name, json.dumps(options)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -131,9 +124,7 @@ def test_a_hub_model_is_fetched_pinned_and_found_again_offline(hub, tmp_path):
         "tokenizer_config.json",
     }
     assert load_by_name(None, tmp_path / "hub", revision="v1", offline=True) == expected
-    assert (
-        load_by_name(None, tmp_path / "hub", revision="v1", environment_offline=True) == expected
-    )
+    assert load_by_name(None, tmp_path / "hub", revision="v1", environment_offline=True) == expected
 
 
 def test_what_the_hub_does_not_have_is_said(hub, tmp_path):

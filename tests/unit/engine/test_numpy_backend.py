@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checkpoints import VARIANTS
 
+from checkpoints import VARIANTS
 from secondpass.engine import CrossEncoder
 from secondpass.engine.backends.numpy import equal_length_packs
 from secondpass.engine.batching import Row, pack

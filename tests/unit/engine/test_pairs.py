@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints import build_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, processors
 
+from checkpoints import build_tokenizer
 from secondpass.engine.locate import BUNDLED
 from secondpass.engine.pairs import PairTemplate, PairTokenizer
 from secondpass.errors import InvalidInput, ModelError

@@ -178,4 +178,5 @@ def gelu(x: Floats) -> Floats:
 def gelu_tanh(x: Floats) -> Floats:
     """The same with a tanh in the place of the error function, as newer checkpoints were trained."""
     inner = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * x**3)
-    return np.float32(0.5) * x * (1 + np.tanh(inner))
+    out: Floats = np.float32(0.5) * x * (1 + np.tanh(inner))
+    return out
