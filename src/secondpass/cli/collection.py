@@ -42,12 +42,11 @@ def index(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
-    """Index documents: text, Markdown, HTML, PDF, Word, and JSON Lines of documents.
+    """Index files and folders.
 
-    A document that did not change is left as it is, so the same command brings an index up to date
-    and continues one that was interrupted.
-
-        secondpass index docs/ report.pdf --index my.index
+    Text, Markdown, HTML, PDF, Word, and JSON Lines of documents are read. A document that did not
+    change is left as it is, so the same command brings an index up to date and continues one that
+    was interrupted.
     """
     chosen = build.settings(
         {
@@ -140,7 +139,10 @@ def info(
     index_file: IndexFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
 ) -> None:
-    """What an index holds, and which model and backend would rerank."""
+    """Tell what an index holds.
+
+    And which model and backend would rerank.
+    """
     chosen = build.settings({"index": index_file})
     with build.index(chosen) as opened:
         facts = dataclasses.asdict(opened.info())
@@ -172,7 +174,10 @@ def delete(
     documents: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of documents")],
     index_file: IndexFile = None,
 ) -> None:
-    """Remove documents from an index, by id: the record's id, or the file's full path."""
+    """Remove documents from an index.
+
+    A document is named by its record's id, or by its file's path.
+    """
     chosen = build.settings({"index": index_file})
     with build.index(chosen) as opened:
         ids = [_as_known(one) for one in documents]
@@ -196,7 +201,10 @@ def export(
     revision: Revision = None,
     offline: Offline = None,
 ) -> None:
-    """Write a cross-encoder to a new folder, a quarter of its size in int8."""
+    """Write a model in another precision.
+
+    The new folder loads like any other; int8 takes a quarter of the space of float32.
+    """
     chosen = build.settings({"model": model, "revision": revision, "offline": offline})
     folder = build.export(chosen, out, precision=precision)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6

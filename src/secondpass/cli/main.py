@@ -61,12 +61,32 @@ def root(
     """Hold what all commands share."""
 
 
-app.command("index")(collection.index)
-app.command("search")(searching.search)
-app.command("rerank")(searching.rerank)
-app.command("info")(collection.info)
-app.command("delete")(collection.delete)
-app.command("export")(collection.export)
+COMMANDS = {
+    "index": (
+        collection.index,
+        ["secondpass index docs/ report.pdf notes.txt --index my.index"],
+    ),
+    "search": (
+        searching.search,
+        [
+            'secondpass search "What is the plan?" --index my.index --top-k 3',
+            "secondpass search --queries queries.jsonl --index my.index --top-k 50 --run out.run",
+        ],
+    ),
+    "rerank": (
+        searching.rerank,
+        [
+            'cat passages.txt | secondpass rerank "what is a panda?" --top-k 3',
+            'secondpass rerank "what is a panda?" passages.jsonl --format jsonl',
+        ],
+    ),
+    "info": (collection.info, ["secondpass info --index my.index"]),
+    "delete": (collection.delete, ["secondpass delete docs/old.md --index my.index"]),
+    "export": (collection.export, ["secondpass export ./my-cross-encoder ./my-cross-encoder-int8"]),
+}
+for name, (command, examples) in COMMANDS.items():
+    # the control character keeps click from filling these lines like a paragraph
+    app.command(name, epilog="\b\nExamples:\n  " + "\n  ".join(examples))(command)
 
 
 def main() -> None:

@@ -59,11 +59,9 @@ def search(
         Path | None, typer.Option(metavar="FILE", help="Write a TREC run of document ids")
     ] = None,
 ) -> None:
-    """Ask an index: a fast first stage finds candidates, the model puts the best on top.
+    """Ask an index.
 
-    secondpass search "What is the plan?" --index my.index --top-k 3
-
-    secondpass search --queries queries.jsonl --index my.index --top-k 50 --run out.run
+    A fast first stage finds candidates, and the model puts the best of them on top.
     """
     if (query is None) == (queries is None):
         raise InvalidInput(
@@ -134,12 +132,11 @@ def rerank(
     backend: Backend = None,
     form: OutputFormat = Format.auto,
 ) -> None:
-    """Rank texts, a line each, from a file or standard input; the best come out first.
+    """Rank texts, a line each.
 
-    A line is a text, or JSON: a string, or an object with "text" and perhaps "id" and "title".
-    "index" in the output counts the input's lines from 0.
-
-        cat passages.txt | secondpass rerank "what is a panda?" --top-k 3
+    They come from a file or from standard input, and the best come out first. A line is a text, or
+    JSON: a string, or an object with "text" and perhaps "id" and "title". "index" in the output
+    counts the input's lines from 0.
     """
     given = read_texts(file)
     chosen = build.settings(
