@@ -65,6 +65,7 @@ def index(
     )
     with build.index(chosen, create=True) as opened, progress(counted=False) as shown:
         report = _add(opened, stream, shown)
+        forgotten = opened.delete([skip.document for skip in skips if skip.document is not None])
         total = opened.info()
     if as_json:
         _print_report_json(report, failures, skips)
@@ -75,6 +76,8 @@ def index(
             counted(total.passages, "passage"),
         )
         typer.echo(f"{chosen.index} holds {documents}, {passages}")
+    if forgotten:
+        hint(f"{counted(forgotten, 'document')} removed from the index, now blank")
     _tell_problems(report, failures, skips)
     if failures:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -61,7 +62,7 @@ def root(
     """Hold what all commands share."""
 
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "index": (
         collection.index,
         ["secondpass index docs/ report.pdf notes.txt --index my.index"],

@@ -42,7 +42,8 @@ def load_jsonl(path: Path) -> Iterator[Outcome]:
                     yield Skip(
                         place, f"field '{key}' holds a list or an object; not kept, from here on"
                     )
-            yield document if document.text.strip() else Skip(place, "its text is blank")
+            blank = not document.text.strip()
+            yield Skip(place, "its text is blank", document.id) if blank else document
 
 
 def _parse(line: bytes) -> Mapping[str, object]:

@@ -174,7 +174,7 @@ def _read(source: _Source, max_file_mb: float) -> Iterator[Outcome]:
             return
         for outcome in source.loader(source.path):
             blank = isinstance(outcome, Document) and not outcome.text.strip()
-            yield Skip(name, "it is blank") if blank else outcome
+            yield Skip(name, "it is blank", name) if blank else outcome
     except OSError as error:
         yield Failure(name, _reason(error))
     except (DocumentError, MissingExtra) as error:

@@ -20,10 +20,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A file, or a part of one, that was left out although nothing went wrong."""
+    """A file, or a part of one, that was left out although nothing went wrong.
+
+    `document` is the id of a whole document that was left out since there is nothing in it any
+    more: an index that has an older version should forget it.
+    """
 
     path: str
     reason: str
+    document: str | None = None
 
     def __str__(self) -> str:
         return f"'{self.path}' is skipped: {self.reason}"

@@ -151,6 +151,19 @@ def test_a_second_run_of_index_changes_nothing_and_an_edit_replaces(home, tmp_pa
     assert "first version" not in found.stdout
 
 
+def test_a_document_that_became_blank_is_found_no_more(tmp_path):
+    (tmp_path / "a.txt").write_text("a text")
+    (tmp_path / "b.jsonl").write_text('{"_id": "r1", "text": "a text too"}')
+    secondpass("index", "a.txt", "b.jsonl", cwd=tmp_path)
+    (tmp_path / "a.txt").write_text("\n")
+    (tmp_path / "b.jsonl").write_text('{"_id": "r1", "text": ""}')
+
+    done = secondpass("index", "a.txt", "b.jsonl", cwd=tmp_path)
+
+    assert "2 documents removed from the index, now blank" in done.stderr
+    assert secondpass("search", "text", "--no-rerank", cwd=tmp_path).stdout == ""
+
+
 def test_one_bad_file_does_not_stop_the_rest(tmp_path):
     docs = tmp_path / "docs"
     docs.mkdir()
