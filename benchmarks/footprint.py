@@ -48,7 +48,8 @@ print(json.dumps(figures))
 
 
 def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+    parts = [str(part) for part in command]
+    done = subprocess.run(parts, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{command} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -63,7 +64,11 @@ def seconds(*command: object, cwd: Path) -> float:
 def import_ms(python: Path, cwd: Path) -> float:
     """What `import secondpass` adds to the start of the interpreter, by its own clock."""
     done = subprocess.run(
-        [python, "-X", "importtime", "-c", "import secondpass"], cwd=cwd, capture_output=True, text=True
+        [python, "-X", "importtime", "-c", "import secondpass"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return int(done.stderr.splitlines()[-1].split("|")[1]) / 1000
 
@@ -79,7 +84,10 @@ def main() -> None:
         clone = Path(home) / "secondpass"
         steps = {"clone_s": seconds("git", "clone", "-q", ROOT, clone, cwd=Path(home))}
         steps["environment_s"] = seconds(sys.executable, "-m", "venv", clone / ".venv", cwd=clone)
-        python, site = clone / ".venv/bin/python", next((clone / ".venv/lib").glob("*/site-packages"))
+        python, site = (
+            clone / ".venv/bin/python",
+            next((clone / ".venv/lib").glob("*/site-packages")),
+        )
         before = megabytes(site)
         pip = (python, "-m", "pip", "install", "-q", "--no-compile", "-c", "constraints.txt", ".")
         steps["install_s"] = seconds(*pip, cwd=clone)

@@ -80,7 +80,7 @@ def test_nested_fields_are_said_once_and_metadata_is_opened(tmp_path):
 def test_a_blank_text_is_a_skip(tmp_path):
     path, found = load_lines(tmp_path, '{"id": "a", "title": "t", "text": " "}')
 
-    assert found == [Skip(f"{path}:1", "its text is blank")]
+    assert found == [Skip(f"{path}:1", "its text is blank", "a")]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):

@@ -158,7 +158,7 @@ def test_blank_files_are_skips_and_logged_without_a_callback(tmp_path, caplog):
     list(load(tmp_path, on_skip=skips.append))
 
     path = (tmp_path / "a.txt").as_posix()
-    assert skips == [Skip(path, "it is blank")]
+    assert skips == [Skip(path, "it is blank", path)]
     assert caplog.messages == [f"'{path}' is skipped: it is blank"]
 
 
