@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass import build
-from secondpass.cli.console import counted, error_line, hint, listed, progress
+from secondpass.cli.messages import counted, error_line, hint, listed, progress
 from secondpass.cli.options import IndexFile, Offline, Revision
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondpass.cli.console import counted, hint
+from secondpass.cli.messages import counted, hint
 from secondpass.errors import InvalidInput
 
 STDIN = Path("-")

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from secondpass.cli import collection, searching
-from secondpass.cli.console import error_line
+from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
 HELP = """Second-pass ranking: put the right passages on top.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from secondpass.cli.console import Format
+from secondpass.cli.answers import Format
 from secondpass.errors import InvalidInput
 from secondpass.types import Filter, Range, Scalar
 

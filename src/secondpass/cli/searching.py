@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass import build
-from secondpass.cli.console import (
-    Format,
-    hint,
-    print_answer,
-    print_ranked,
-    progress,
-)
+from secondpass.cli.answers import Format, print_answer, print_ranked
 from secondpass.cli.inputs import STDIN, read_queries, read_texts
+from secondpass.cli.messages import hint, progress
 from secondpass.cli.options import (
     Backend,
     IndexFile,

@@ -1,33 +1,23 @@
-"""How does it look? Tables for people, JSON and plain lines for programs; hints go to stderr."""
+"""How does an answer look? A table for people, JSON and plain lines for programs."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from secondpass.cli.inputs import GivenText
 from secondpass.pipeline import Answer
 from secondpass.types import Hit, Passage, Ranked, Window
-
-if TYPE_CHECKING:
-    from secondpass.cli.inputs import GivenText
 
 SHOWN_CHARACTERS = 400  # of a passage in a table; the other formats show it whole
 
@@ -46,30 +36,6 @@ class Format(StrEnum):
         if self is not Format.auto:
             return self
         return Format.table if sys.stdout.isatty() else Format.text
-
-
-def hint(message: str) -> None:
-    """Say something on stderr that is no part of the answer."""
-    typer.echo(f"secondpass: {message}", err=True)
-
-
-def error_line(message: str) -> None:
-    """Say on stderr, in one line, what went wrong."""
-    typer.echo(f"secondpass: error: {' '.join(message.split())}", err=True)
-
-
-def progress(*, counted: bool) -> Progress:
-    """A progress display on stderr that shows nothing where stderr is no terminal."""
-    columns = (
-        [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()] if counted else [SpinnerColumn()]
-    )
-    return Progress(
-        TextColumn("{task.description}"),
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def print_answer(answer: Answer, form: Format) -> None:
@@ -271,15 +237,3 @@ def excerpt(text: str, query: str) -> str:
     best = max(starts, key=lambda at: sum(w in lowered[at : at + SHOWN_CHARACTERS] for w in words))
     piece = text[best : best + SHOWN_CHARACTERS]
     return f"{'…' if best else ''}{piece}{'…' if best + SHOWN_CHARACTERS < len(text) else ''}"
-
-
-def counted(number: int, what: str) -> str:
-    """'1 document', '2 documents'."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def listed(lines: Iterable[str], *, most: int = 10) -> list[str]:
-    """The first lines of a list, and how many more there are."""
-    every = list(lines)
-    more = [f"... and {len(every) - most} more"] if len(every) > most else []
-    return every[:most] + more
