@@ -68,7 +68,7 @@ def pipeline(
 
 def passages(
     chosen: Settings,
-    paths: Sequence[Path],
+    paths: Sequence[str],
     *,
     pattern: str,
     on_failure: Callable[[Failure], None],

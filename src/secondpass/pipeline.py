@@ -56,11 +56,16 @@ class Pipeline:
         depth: int = DEFAULT_DEPTH,
         blend: float | None = None,
     ) -> None:
-        if depth < 1:
-            raise InvalidInput(f"depth={depth} gives the reranker nothing; pass 1 or more")
+        if not hasattr(retriever, "retrieve"):
+            raise InvalidInput(
+                f"a {type(retriever).__name__} cannot retrieve; pass a retriever, such as "
+                "index.retriever()"
+            )
+        if not isinstance(depth, int) or depth < 1:
+            raise InvalidInput(f"depth={depth!r}; expected a whole number from 1, such as 50")
         if blend is None:
             blend = reranker.first_stage_weight if isinstance(reranker, Blending) else 0.0
-        if not math.isfinite(blend) or blend < 0:
+        if not isinstance(blend, float | int) or not math.isfinite(blend) or blend < 0:
             raise InvalidInput(f"blend={blend} is no weight; expected 0 or more, such as 0.3")
         self.retriever = retriever
         self.reranker = reranker
@@ -84,10 +89,10 @@ class Pipeline:
 
         Where more hits are asked for than `depth`, that many candidates are reranked.
         """
-        if not query.strip():
-            raise InvalidInput("the query is blank; expected a question or keywords")
-        if top_k < 1:
-            raise InvalidInput(f"top_k={top_k} asks for nothing; pass 1 or more")
+        if not isinstance(query, str) or not query.strip():
+            raise InvalidInput(f"the query is {query!r:.80}; expected a question or keywords")
+        if not isinstance(top_k, int) or top_k < 1:
+            raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1")
         start = time.perf_counter()
         found = self.retriever.retrieve(query, max(self.depth, top_k))
         candidates = [candidate for candidate in found if candidate.passage.text.strip()]

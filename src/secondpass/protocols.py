@@ -90,6 +90,9 @@ class PassageReader(Protocol):
     def documents(self) -> Iterator[IndexedDocument]:
         """Every document, in the order of adding, with all its passages."""
 
+    def paths(self) -> dict[str, str | None]:
+        """The path of every document by its id, in the order of adding; None where it has none."""
+
 
 class LexicalSearch(Protocol):
     """Search by words."""

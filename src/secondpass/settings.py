@@ -97,6 +97,9 @@ def _convert(name: str, value: object, source: str) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise error
     try:
-        return kind(value)
-    except ValueError as cause:
+        converted: object = kind(value)
+    except (ValueError, OverflowError) as cause:
         raise error from cause
+    if isinstance(value, float) and converted != value and kind is not str:
+        raise error  # 5.7 is no whole number, and cutting it would be silent
+    return converted

@@ -72,6 +72,8 @@ def keeps_what_was_added(store: Store) -> None:
     _expect_equal(list(store.documents()), [_CATS, _DOGS, _document("empty")], "documents")
     _expect_equal(store.count(), 5, "count")
     _expect_equal(store.digests(["dogs", "none"]), {"dogs": "1"}, "digests")
+    paths = {"cats": "/cats", "dogs": "/dogs", "empty": None}
+    _expect_equal(list(store.paths().items()), list(paths.items()), "paths")
 
 
 def gets_in_the_order_asked(store: Store) -> None:
@@ -164,7 +166,7 @@ def ends_with_close(store: Store) -> None:
         _expect_error(StoreError, partial(write, [_DOGS]), "writing to a closed store")
     for method in (store.delete, store.get, store.digests):
         _expect_error(StoreError, partial(method, ["cats"]), "calling a closed store")
-    for call in (store.count, store.flush, store.documents):
+    for call in (store.count, store.flush, store.documents, store.paths):
         _expect_error(StoreError, call, "reading a closed store")
     _expect_error(StoreError, partial(store.search_lexical, "cat", 1), "searching a closed store")
 

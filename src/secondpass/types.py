@@ -113,7 +113,7 @@ class Window:
 class Ranked:
     """One line of a reranker's answer.
 
-    `score` is the raw logit, `probability` the model's activation of it. `window` is the piece of
+    `score` is the raw logit, `probability` its sigmoid. `window` is the piece of
     the text that scored best, None where the whole text was read at once; `windows` counts the
     pieces that were scored. `truncated` says that a part of the text was not read at all.
     """
@@ -132,7 +132,7 @@ class Hit:
 
     Hits are ordered by `order_score`: the reranker's logit, or, where a pipeline blends, the
     z-scored logit plus the weighted z-scored score of the first stage. `score` stays the raw logit
-    and `probability` the model's activation of it; without a reranker `score` is the first stage's
+    and `probability` its sigmoid; without a reranker `score` is the first stage's
     and `probability` is None.
     """
 

@@ -180,6 +180,10 @@ def test_nothing_found_gives_no_hits():
         lambda: Pipeline(Fixed(), None, blend=float("nan")),
         lambda: Pipeline(Fixed(), None).search("  "),
         lambda: Pipeline(Fixed(), None).search("x", 0),
+        lambda: Pipeline(Fixed(), None).search("x", 2.5),
+        lambda: Pipeline(Fixed(), None).search(None),
+        lambda: Pipeline(Fixed(), None, blend="x"),
+        lambda: Pipeline(Index(MemoryStore()), None),
     ],
 )
 def test_senseless_calls_are_refused(call):

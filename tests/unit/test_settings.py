@@ -52,6 +52,8 @@ def test_a_wrong_value_is_named_with_its_source(environment, message):
         ("deep = 5", "unknown setting in .*'deep'; choose from backend, batch_tokens"),
         ("depth = [5]", "depth=\\[5\\]"),
         ("depth = true", "depth=True"),
+        ("top_k = 5.7", "top_k=5.7"),
+        ("top_k = inf", "top_k=inf"),
         ("depth == 5", "cannot be read as settings"),
     ],
 )

@@ -19,6 +19,7 @@ from secondpass.cli.inputs import GivenText
 from secondpass.pipeline import Answer
 from secondpass.types import Hit, Passage, Ranked, Window
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 SHOWN_CHARACTERS = 400  # of a passage in a table; the other formats show it whole
 
 
@@ -35,7 +36,8 @@ class Format(StrEnum):
         """The format itself, or what auto means where standard output leads now."""
         if self is not Format.auto:
             return self
-        return Format.table if sys.stdout.isatty() else Format.text
+        terminal = sys.stdout is not None and sys.stdout.isatty()
+        return Format.table if terminal else Format.text
 
 
 def print_answer(answer: Answer, form: Format) -> None:
@@ -48,7 +50,7 @@ def print_answer(answer: Answer, form: Format) -> None:
     elif form is Format.text:
         for hit in answer.hits:
             score = hit.score if hit.probability is None else hit.probability
-            typer.echo(f"{hit.rank}\t{score:.4f}\t{source(hit.passage)}\t{one_line(hit.text)}")
+            typer.echo(f"{hit.rank}\t{score:.4g}\t{source(hit.passage)}\t{one_line(hit.text)}")
     else:
         _print_hits(answer)
 
@@ -106,7 +108,7 @@ def _print_hits(answer: Answer) -> None:
         table.add_column(name, justify="right")
     table.add_column("passage", overflow="fold")
     for hit in answer.hits:
-        numbers: list[str | Text] = [f"{hit.score:.2f}"]
+        numbers: list[str | Text] = [f"{hit.score:.3g}"]
         if hit.probability is not None:
             numbers = [_moved(hit.moved), f"{hit.probability:.2f}"]
         passage = marked(excerpt(hit.text, answer.query), answer.query)
@@ -196,13 +198,18 @@ def source(passage: Passage) -> str:
         path = Path(passage.path)
         name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
     if passage.page is not None:
-        return f"{name} p.{passage.page}"
-    return f"{name} › {' › '.join(passage.headings)}" if passage.headings else name
+        name = f"{name} p.{passage.page}"
+    elif passage.headings:
+        name = f"{name} › {' › '.join(passage.headings)}"
+    return one_line(name)
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space as one blank."""
-    return " ".join(text.split())
+    """The text with every run of white space or control characters as one blank.
+
+    A document may hold the escape sequences that clear a terminal or rename its window.
+    """
+    return " ".join(CONTROL.sub(" ", text).split())
 
 
 def query_words(query: str) -> list[str]:

@@ -4,138 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secondpass import build
-from secondpass.cli.messages import counted, error_line, hint, listed, progress
+from secondpass.cli.messages import counted, error_line
 from secondpass.cli.options import IndexFile, Offline, Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.progress import Progress
-
-    from secondpass.ingest import Failure, Skip
-    from secondpass.retrieval import AddReport, Index
     from secondpass.settings import Settings
-    from secondpass.types import Passage
-
-
-def index(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files and folders to index")
-    ],
-    index_file: IndexFile = None,
-    pattern: Annotated[str, typer.Option(help="Which files of a folder")] = "**/*",
-    split_by: Annotated[
-        str | None,
-        typer.Option("--by", help="auto, size, page, paragraph, separator or header"),
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Largest passage [default: 200]")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Shared by neighbours [default: 0]")] = None,
-    unit: Annotated[str | None, typer.Option(help="tokens or chars [default: tokens]")] = None,
-    max_file_mb: Annotated[
-        float | None, typer.Option(help="Refuse larger files [default: 100]")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
-) -> None:
-    """Index files and folders.
-
-    Text, Markdown, HTML, PDF, Word, and JSON Lines of documents are read. A document that did not
-    change is left as it is, so the same command brings an index up to date and continues one that
-    was interrupted.
-    """
-    chosen = build.settings(
-        {
-            "index": index_file,
-            "split_by": split_by,
-            "passage_size": size,
-            "passage_overlap": overlap,
-            "passage_unit": unit,
-            "max_file_mb": max_file_mb,
-        }
-    )
-    failures: list[Failure] = []
-    skips: list[Skip] = []
-    stream = build.passages(
-        chosen, paths, pattern=pattern, on_failure=failures.append, on_skip=skips.append
-    )
-    with build.index(chosen, create=True) as opened, progress(counted=False) as shown:
-        report = _add(opened, stream, shown)
-        forgotten = opened.delete([skip.document for skip in skips if skip.document is not None])
-        total = opened.info()
-    if as_json:
-        _print_report_json(report, failures, skips)
-    else:
-        typer.echo(_told(report))
-        documents, passages = (
-            counted(total.documents, "document"),
-            counted(total.passages, "passage"),
-        )
-        typer.echo(f"{chosen.index} holds {documents}, {passages}")
-    if forgotten:
-        hint(f"{counted(forgotten, 'document')} removed from the index, now blank")
-    _tell_problems(report, failures, skips)
-    if failures:
-        raise typer.Exit(1)
-
-
-def _print_report_json(report: AddReport, failures: list[Failure], skips: list[Skip]) -> None:
-    everything = {
-        **dataclasses.asdict(report),
-        "failures": [dataclasses.asdict(failure) for failure in failures],
-        "skips": [dataclasses.asdict(skip) for skip in skips],
-    }
-    typer.echo(json.dumps(everything, ensure_ascii=False))
-
-
-def _add(opened: Index, stream: Iterable[Passage], shown: Progress) -> AddReport:
-    task = shown.add_task("indexing", total=None)
-    so_far = "nothing"
-
-    def on_progress(report: AddReport) -> None:
-        nonlocal so_far
-        so_far = counted(report.added + report.replaced + report.unchanged, "document")
-        shown.update(task, description=f"indexing: {so_far}, {counted(report.passages, 'passage')}")
-
-    try:
-        return opened.add(stream, on_progress=on_progress)
-    except KeyboardInterrupt:
-        hint(f"interrupted; {so_far} kept; run the same command again to continue")
-        raise
-
-
-def _told(report: AddReport) -> str:
-    parts = [
-        f"{counted(number, 'document')} {what}"
-        for number, what in (
-            (report.added, "added"),
-            (report.replaced, "replaced"),
-            (report.unchanged, "unchanged"),
-        )
-        if number
-    ]
-    return f"{', '.join(parts) or 'no documents'}; {counted(report.passages, 'passage')} written"
-
-
-def _tell_problems(report: AddReport, failures: list[Failure], skips: list[Skip]) -> None:
-    for line in listed(f"skipped '{skip.path}': {skip.reason}" for skip in skips):
-        hint(line)
-    if report.blank:
-        hint(f"{counted(report.blank, 'blank passage')} left out")
-    for line in listed(
-        f"'{one}' came more than once; the last one stays" for one in report.duplicates
-    ):
-        hint(line)
-    for line in listed(f"'{one}' was there from another file; replaced" for one in report.moved):
-        hint(line)
-    for failure in failures:
-        error_line(f"'{failure.path}': {failure.reason}")
-    if failures:
-        error_line(f"{counted(len(failures), 'file')} could not be indexed; the rest was")
 
 
 def info(
@@ -158,8 +38,13 @@ def info(
 
 
 def _engine_facts(chosen: Settings) -> dict[str, object]:
+    from secondpass.engine import ModelSpec
     from secondpass.engine.backends.table import choose_backend
+    from secondpass.engine.locate import locate
 
+    folder = locate(chosen.model, revision=chosen.revision, offline=True)
+    spec = ModelSpec.read(folder)
+    named = "" if spec.activation == "sigmoid" else f" (the checkpoint names {spec.activation})"
     try:
         from secondpass._native import instruction_sets
     except ImportError:
@@ -167,7 +52,11 @@ def _engine_facts(chosen: Settings) -> dict[str, object]:
     else:
         native = ", ".join(instruction_sets()) or "portable"
     return {
-        "model": chosen.model,
+        "model": f"{chosen.model}: {spec.family}, {spec.layers} layers of {spec.hidden}",
+        "probability": f"sigmoid of the logit{named}",
+        "window_tokens": chosen.window_tokens or spec.window_tokens,
+        "max_tokens": chosen.max_tokens or spec.max_tokens,
+        "blend": spec.first_stage_weight if chosen.blend is None else chosen.blend,
         "backend": choose_backend(chosen.backend),
         "processor": native,
     }
@@ -183,18 +72,17 @@ def delete(
     """
     chosen = build.settings({"index": index_file})
     with build.index(chosen) as opened:
-        ids = [_as_known(one) for one in documents]
-        there = opened.delete(ids)
+        known = opened.paths()
+        # the id that `index` gives to a file, whether the file is still there or not
+        files = {one: Path(os.path.abspath(one)).as_posix() for one in documents}  # noqa: PTH100
+        found = {one: one if one in known else files[one] for one in documents}
+        there = opened.delete(list(found.values()))
+    unknown = [one for one, document in found.items() if document not in known]
     typer.echo(f"{counted(there, 'document')} removed")
-    if there < len(set(ids)):
-        error_line(f"{counted(len(set(ids)) - there, 'id')} not in {chosen.index}")
+    for one in unknown:
+        error_line(f"'{one}' is no document of {chosen.index}")
+    if unknown:
         raise typer.Exit(1)
-
-
-def _as_known(document: str) -> str:
-    """An id, or the id that `index` gave to the file which this path names."""
-    path = Path(document)
-    return path.resolve().as_posix() if path.suffix and path.exists() else document
 
 
 def export(

@@ -90,7 +90,7 @@ def read_queries(file: Path) -> dict[str, str]:
 def _content(file: Path) -> tuple[str, str]:
     """The text of a file or of standard input, and how to call it in a message."""
     if file == STDIN:
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise InvalidInput("no input: name a file, or pipe one text a line into this command")
         data, name = sys.stdin.buffer.read(), "standard input"
     else:

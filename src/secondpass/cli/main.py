@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
-from secondpass.cli import collection, searching
+from secondpass.cli import collection, indexing, searching
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
@@ -31,7 +32,7 @@ Or rank texts you have, a line each, from a file or a pipe:
 
     cat passages.txt | secondpass rerank "what is a panda?"
 
-Every option can also be set in the environment (SECONDPASS_MODEL=...) or in secondpass.toml.
+Settings can also come from the environment (SECONDPASS_MODEL=...) and from secondpass.toml.
 """
 
 app = typer.Typer(
@@ -64,7 +65,7 @@ def root(
 
 COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "index": (
-        collection.index,
+        indexing.index,
         ["secondpass index docs/ report.pdf notes.txt --index my.index"],
     ),
     "search": (
@@ -92,16 +93,15 @@ for name, (command, examples) in COMMANDS.items():
 
 def main() -> None:
     """Run the command line; errors that secondpass raises on purpose become one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not where it was closed or taken over
+            stream.reconfigure(errors="backslashreplace")  # a GBK console lacks some of our signs
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         app()
     except SecondpassError as error:
         error_line(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        error_line("interrupted")
-        sys.exit(130)
-    except BrokenPipeError:
-        # the reader of our output has left, as `head` does; there is nobody to tell
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:  # a full disk below standard output, a folder that is gone
+        error_line(f"{error.filename or 'output'}: {error.strerror or error}")
+        sys.exit(1)

@@ -36,13 +36,14 @@ Where = Annotated[
     typer.Option("--where", metavar="COND", help="Metadata: lang=en, year>=2020, lang=en,zh"),
 ]
 
-CONDITION = re.compile(r"\s*([^<>=]+?)\s*(>=|<=|=)\s*(.*?)\s*", re.DOTALL)
+CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|=)\s*(?![=<>])(.*?)\s*", re.DOTALL)
 
 
 def parse_where(conditions: Sequence[str] | None) -> Filter | None:
     """The filter that `--where` options ask for; values are read as JSON where they are JSON.
 
-    Several bounds on one key make one range. Raises InvalidInput for anything else.
+    Equality asks for a text too where the value reads as a number or a flag (year=2020 finds 2020
+    and "2020"). Several bounds on one key make one range. Raises InvalidInput for anything else.
     """
     parsed: dict[str, Scalar | Sequence[Scalar] | Range] = {}
     for condition in conditions or ():
@@ -55,8 +56,7 @@ def parse_where(conditions: Sequence[str] | None) -> Filter | None:
         key, sign, text = match.groups()
         before = parsed.get(key)
         if sign == "=" and before is None:
-            values = [_scalar(part) for part in text.split(",")]
-            parsed[key] = values[0] if len(values) == 1 else values
+            parsed[key] = _values(text)
         elif sign != "=" and (before is None or isinstance(before, Range)):
             low, high = (before.at_least, before.at_most) if before else (None, None)
             value = _scalar(text)
@@ -68,9 +68,25 @@ def parse_where(conditions: Sequence[str] | None) -> Filter | None:
     return parsed or None
 
 
+def _values(text: str) -> Scalar | list[Scalar]:
+    parts = [text] if isinstance(_json(text), str) else text.split(",")
+    values: list[Scalar] = []
+    for part in parts:
+        value = _scalar(part)
+        values.append(value)
+        if not isinstance(value, str):
+            values.append(part)
+    return values[0] if len(values) == 1 else values
+
+
 def _scalar(text: str) -> Scalar:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
+    value = _json(text)
     return value if isinstance(value, str | int | float | bool) else text
+
+
+def _json(text: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        return None
+    return value

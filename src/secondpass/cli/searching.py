@@ -10,7 +10,7 @@ import typer
 from secondpass import build
 from secondpass.cli.answers import Format, print_answer, print_ranked
 from secondpass.cli.inputs import STDIN, read_queries, read_texts
-from secondpass.cli.messages import hint, progress
+from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
     Backend,
     IndexFile,
@@ -21,8 +21,8 @@ from secondpass.cli.options import (
     Where,
     parse_where,
 )
+from secondpass.cli.runs import best_of_documents, run_file, run_lines
 from secondpass.errors import InvalidInput
-from secondpass.types import Hit
 
 if TYPE_CHECKING:
     from secondpass.pipeline import Pipeline
@@ -85,34 +85,28 @@ def search(
 
 
 def _run(pipeline: Pipeline, queries: dict[str, str], run: Path, *, top_k: int) -> None:
-    """Search for every query; the run file appears whole at the end, or not at all."""
-    lines: list[str] = []
-    empty = 0
-    with progress(counted=True) as shown:
+    """Search for every query; the run file appears whole at the end, or not at all.
+
+    A query that cannot be answered is named and left out; the exit code says so in the end.
+    """
+    failed = empty = count = 0
+    with run_file(run) as out, progress(counted=True) as shown:
         for name, text in shown.track(queries.items(), description="searching"):
-            documents = best_of_documents(pipeline.search(text, max(pipeline.depth, top_k)))[:top_k]
-            empty += not documents
-            lines.extend(
-                f"{name} Q0 {hit.document} {rank} {hit.order_score:.9g} secondpass\n"
-                for rank, hit in enumerate(documents, start=1)
-            )
-    half_done = run.with_name(f".{run.name}.part")
-    try:
-        half_done.write_text("".join(lines), encoding="utf-8")
-        half_done.replace(run)
-    except OSError as error:
-        raise InvalidInput(f"'{run}' cannot be written: {error.strerror}") from error
-    hint(f"queries: {len(queries)}; lines in '{run}': {len(lines)}")
+            try:
+                hits = pipeline.search(text, max(pipeline.depth, top_k))
+            except InvalidInput as error:
+                error_line(f"query '{name}': {error}")
+                failed += 1
+                continue
+            lines = run_lines(name, best_of_documents(hits)[:top_k])
+            out.writelines(lines)
+            count += len(lines)
+            empty += not lines
+    hint(f"queries: {len(queries)}; lines in '{run}': {count}")
     if empty:
         hint(f"queries that found nothing and have no line: {empty}")
-
-
-def best_of_documents(hits: list[Hit]) -> list[Hit]:
-    """Each document's best hit, in the order of hits: a run ranks documents, not passages."""
-    best: dict[str, Hit] = {}
-    for hit in hits:
-        best.setdefault(hit.document, hit)
-    return list(best.values())
+    if failed:
+        raise typer.Exit(1)
 
 
 def rerank(

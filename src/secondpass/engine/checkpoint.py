@@ -138,6 +138,12 @@ def _check_head(folder: Path, spec: ModelSpec, weights: Weights) -> None:
 
 
 def _check_shapes(folder: Path, spec: ModelSpec, weights: Weights) -> None:
+    types = weights.get("embeddings.token_type_embeddings.weight")
+    if types is not None and (types.shape[0] < spec.token_types or types.shape[1] != spec.hidden):
+        raise ModelError(
+            f"'{folder}' has token_type_embeddings of shape {types.shape}, but its config.json asks "
+            f"for {(spec.token_types, spec.hidden)}; the files do not belong together"
+        )
     for name, shape in expected_shapes(spec).items():
         if name not in weights:
             raise ModelError(

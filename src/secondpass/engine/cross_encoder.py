@@ -5,7 +5,7 @@ query, texts -> encode_pairs -> plan_batches -> backend.forward -> best window -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -47,8 +47,10 @@ class Limits:
 
     def reach(self, spec: ModelSpec) -> Reach:
         """These limits for one model; raises InvalidInput for what it cannot do."""
-        max_tokens = self.max_tokens or spec.max_tokens
-        window_tokens = self.window_tokens or min(spec.window_tokens, max_tokens)
+        max_tokens = spec.max_tokens if self.max_tokens is None else self.max_tokens
+        window_tokens = min(spec.window_tokens, max_tokens)
+        if self.window_tokens is not None:
+            window_tokens = self.window_tokens
         for name, value, most in (
             ("max_tokens", max_tokens, spec.max_tokens),
             ("window_tokens", window_tokens, max_tokens),
@@ -62,6 +64,10 @@ class Limits:
                 raise InvalidInput(
                     f"{name}={value} is too small for a query and a text; pass 32 or more"
                 )
+        if self.batch_tokens < 1:
+            raise InvalidInput(
+                f"batch_tokens={self.batch_tokens} leaves no room for a batch; pass 1 or more"
+            )
         if self.window_overlap < 0:
             raise InvalidInput(
                 f"window_overlap={self.window_overlap} is negative; expected 0 or more"
@@ -137,18 +143,21 @@ class CrossEncoder:
         """The weight of the first stage's z-score that a pipeline should add to this model's."""
         return self.spec.first_stage_weight
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    def score(self, pairs: Iterable[tuple[str, str]]) -> NDArray[np.float32]:
         """The raw logits of (query, text) pairs, float32[pairs] in input order, higher for better.
 
         A pair's logit does not depend on the other pairs. Raises InvalidInput for a query that
         leaves no room for a text, and EngineError for a logit that is not finite.
         """
-        for at, pair in enumerate(pairs):
-            if isinstance(pair, str) or len(pair) != 2:
+        given = list(pairs)
+        for at, pair in enumerate(given):
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise InvalidInput(f"pair {at} is {pair!r:.80}; expected a (query, text) tuple")
-        return self._score([(query, text) for query, text in pairs]).logits
+        check_texts([query for query, _ in given], "query")
+        check_texts([text for _, text in given])
+        return self._score([(query, text) for query, text in given]).logits
 
-    def rerank(self, query: str, texts: Sequence[str], top_k: int | None = None) -> list[Ranked]:
+    def rerank(self, query: str, texts: Iterable[str], top_k: int | None = None) -> list[Ranked]:
         """The `top_k` texts that answer `query` best (all where None), best first.
 
         Ties keep the order of `texts`; a blank text is scored like any other. Raises InvalidInput
@@ -156,10 +165,16 @@ class CrossEncoder:
         """
         if not isinstance(query, str) or not query.strip():
             raise InvalidInput(f"the query is {query!r:.80}; expected a question or keywords")
-        if top_k is not None and top_k < 1:
-            raise InvalidInput(f"top_k={top_k} asks for nothing; pass 1 or more, or None for all")
-        check_texts(texts)
-        scores = self._score([(query, text) for text in texts])
+        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+            raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1, or None for all")
+        if isinstance(texts, str | Set | Mapping) or not isinstance(texts, Iterable):
+            raise InvalidInput(
+                f"texts is a {type(texts).__name__}; expected strings in an order, such as a list"
+            )
+        given = list(texts)
+        check_texts([query], "query")
+        check_texts(given)
+        scores = self._score([(query, text) for text in given])
         probabilities = sigmoid(scores.logits)
         return [
             Ranked(
@@ -175,6 +190,7 @@ class CrossEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """The characters that each of the text's tokens stands for, in order."""
+        check_texts([text])
         (tokens,) = self.tokenizer.encode([text])
         return [(int(start), int(end)) for start, end in tokens.spans]
 

@@ -121,7 +121,6 @@ class PairTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Each text's ids and character spans, without specials and without any cut."""
-        check_texts(texts)
         encoded: list[TokenizedText] = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             part = list(texts[start : start + TEXTS_AT_ONCE])
@@ -144,19 +143,17 @@ def as_ids(ids: Sequence[int]) -> Ids:
     return np.array(ids, dtype=np.int32)
 
 
-def check_texts(texts: Sequence[str]) -> None:
+def check_texts(texts: Sequence[str], kind: str = "text") -> None:
     """Raise InvalidInput, with the position, for what is no text that could be encoded."""
-    if isinstance(texts, str):
-        raise InvalidInput("texts is a single str; expected a sequence of them: pass [text]")
     for at, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidInput(
-                f"text {at} is a {type(text).__name__}; expected str; leave it out or convert it"
+                f"{kind} {at} is a {type(text).__name__}; expected str; leave it out or convert it"
             )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InvalidInput(
-                f"text {at} holds half of a surrogate pair at character {error.start}; expected "
+                f"{kind} {at} holds half of a surrogate pair at character {error.start}; expected "
                 "valid Unicode; decode the source again, or with errors='replace'"
             ) from error

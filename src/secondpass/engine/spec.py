@@ -41,7 +41,7 @@ class ModelSpec:
     intermediate: int
     vocabulary: int
     positions: int
-    first_position: int
+    padding_id: int | None
     token_types: int
     hidden_activation: str
     eps: float
@@ -64,27 +64,35 @@ class ModelSpec:
                 f"'{folder / 'config.json'}' has no {error}; expected the config.json of a "
                 f"{config['model_type']} checkpoint; download the model again"
             ) from error
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ModelError(
+                f"'{folder}' states a value of the wrong type in config.json, "
+                f"tokenizer_config.json or secondpass.json ({error}); download the model again"
+            ) from error
 
 
 def _build(
     config: Mapping[str, Any], tokenizer: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> ModelSpec:
     family = config["model_type"]
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    if heads < 1 or hidden % heads:
+        raise ValueError(f"hidden_size={hidden} cannot be shared by num_attention_heads={heads}")
     positions = int(config["max_position_embeddings"])
     # RoBERTa counts positions from the padding id on: the first two or so rows are never used
-    first_position = 0 if family == "bert" else int(config.get("pad_token_id", 1)) + 1
+    padding_id = None if family == "bert" else int(config.get("pad_token_id", 1))
     limit = tokenizer.get("model_max_length")
-    usable = positions - first_position
+    usable = positions if padding_id is None else positions - padding_id - 1
     max_tokens = min(usable, int(limit)) if limit else usable
     return ModelSpec(
         family=family,
-        hidden=int(config["hidden_size"]),
+        hidden=hidden,
         layers=int(config["num_hidden_layers"]),
-        heads=int(config["num_attention_heads"]),
+        heads=heads,
         intermediate=int(config["intermediate_size"]),
         vocabulary=int(config["vocab_size"]),
         positions=positions,
-        first_position=first_position,
+        padding_id=padding_id,
         token_types=_token_types(config, tokenizer),
         hidden_activation=config.get("hidden_act", "gelu"),
         eps=float(config.get("layer_norm_eps", 1e-12)),
@@ -105,9 +113,8 @@ def _token_types(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int
 
 def _activation(config: Mapping[str, Any]) -> str:
     """The activation that the checkpoint names; sentence-transformers wrote it under two names."""
-    named = config.get("sentence_transformers", {}).get("activation_fn") or config.get(
-        "sbert_ce_default_activation_function"
-    )
+    newer = config.get("sentence_transformers") or {}
+    named = newer.get("activation_fn") or config.get("sbert_ce_default_activation_function")
     activation = "sigmoid" if named is None else str(named).rsplit(".", 1)[-1].lower()
     if activation not in ("sigmoid", "identity"):
         raise ModelError(
@@ -128,6 +135,11 @@ def _check_supported(config: Mapping[str, Any], facts: Mapping[str, Any], folder
     if kind != "absolute":
         raise ModelError(
             f"'{folder}' has position_embedding_type '{kind}'; only 'absolute' is supported"
+        )
+    if config.get("is_decoder"):
+        raise ModelError(
+            f"'{folder}' is a decoder (is_decoder in config.json); expected an encoder, whose tokens "
+            "see the whole row; choose a cross-encoder"
         )
     activation = config.get("hidden_act", "gelu")
     if activation not in HIDDEN_ACTIVATIONS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -77,10 +78,21 @@ def _metadata(record: Mapping[str, object]) -> tuple[dict[str, Scalar], list[str
     nested = []
     for key, value in fields.items():
         if isinstance(value, str | int | float | bool):
+            _check_value(key, value)
             kept[key] = value
         elif value is not None:
             nested.append(key)
     return kept, nested
+
+
+def _check_value(key: str, value: Scalar) -> None:
+    """Raise DocumentError for what an index cannot keep: here the line is still known."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise DocumentError(f"field '{key}' is {value}; expected at most 64 bits; make it a string")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DocumentError(f"field '{key}' is too large a number; make it a string")
+    if "\0" in key or (isinstance(value, str) and "\0" in value):
+        raise DocumentError(f"field {key!r} holds a NUL character; take it out")
 
 
 def _document(

@@ -163,6 +163,9 @@ def _read_all(found: Iterable[_Found], max_file_mb: float) -> Iterator[Outcome]:
 
 def _read(source: _Source, max_file_mb: float) -> Iterator[Outcome]:
     name = source.path.as_posix()
+    if name != (plain := name.encode("utf-8", "replace").decode("utf-8")):
+        yield Failure(plain, "its name is not valid UTF-8; rename it")
+        return
     try:
         size_mb = source.path.stat().st_size / _MEGABYTE
         if size_mb > max_file_mb and source.loader is not load_jsonl:

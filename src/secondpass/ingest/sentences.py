@@ -25,6 +25,7 @@ _END = re.compile(
         (?: (?<=[.!?]) (?<![.!?][.!?]) (?<!\b[^\W\d_]\.) {_NO_END}
             [.!?]*+ [{CLOSING}]*+ (?:\[\d{{1,3}}\])*+ (?=\s|\Z) (?!\s++[a-z])
           | (?<=[{FINAL_ANYWHERE}]) [.!?{FINAL_ANYWHERE}]*+ [{CLOSING}]*+
+          | (?<=[{IDEOGRAPHS}][.!?]) [.!?]*+ [{CLOSING}]*+ (?=\s|\Z|[{IDEOGRAPHS}])
         ) (?P<gap>\s*+)
       | (?<=\n) [ \t\r\u3000]*+ \n \s*+
     )

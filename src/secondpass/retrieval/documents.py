@@ -21,6 +21,11 @@ def by_document(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
     run: dict[str, Passage] = {}
     last: Passage | None = None
     for passage in passages:
+        if not isinstance(passage, Passage):
+            raise InvalidInput(
+                f"got a {type(passage).__name__} to add; expected passages; make them of documents "
+                "with split(documents)"
+            )
         if last is not None and (
             (passage.document, passage.path) != (last.document, last.path) or passage.id in run
         ):

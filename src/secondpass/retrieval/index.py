@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
+from secondpass.errors import InvalidInput
 from secondpass.retrieval.adding import Adding, AddReport
 from secondpass.retrieval.documents import by_document
 from secondpass.retrieval.lexical import LexicalRetriever
@@ -55,6 +56,8 @@ class Index:
 
     def delete(self, documents: Sequence[str]) -> int:
         """Forget these documents; returns how many of them there were."""
+        if isinstance(documents, str):
+            raise InvalidInput(f"documents='{documents}' is a single str; pass ['{documents}']")
         return self._store.delete(documents)
 
     def count(self, where: Filter | None = None) -> int:
@@ -64,6 +67,10 @@ class Index:
     def documents(self) -> Iterator[IndexedDocument]:
         """Every document, in the order of adding, with all its passages."""
         return self._store.documents()
+
+    def paths(self) -> dict[str, str | None]:
+        """The path of every document by its id, in the order of adding; None where it has none."""
+        return self._store.paths()
 
     def retriever(self, where: Filter | None = None) -> LexicalRetriever:
         """A first stage over the passages that pass the filter; usable until the index closes."""

@@ -193,6 +193,116 @@ def test_documents_can_be_removed_by_path_or_id(tmp_path):
     assert json.loads(secondpass("info", "--json", cwd=tmp_path).stdout)["documents"] == 0
 
 
+def test_a_file_that_is_gone_can_be_removed_and_pruned(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for name in ("a.txt", "b.txt", "c"):
+        (docs / name).write_text(f"text of {name}")
+    (docs / "r.jsonl").write_text('{"_id": "r1", "text": "one"}\n{"_id": "r2", "text": "two"}\n')
+    secondpass("index", "docs", "docs/c", cwd=tmp_path)
+    (docs / "a.txt").unlink()
+    (docs / "b.txt").unlink()
+    (docs / "r.jsonl").write_text('{"_id": "r1", "text": "one"}\n')
+
+    by_path = secondpass("delete", "docs/b.txt", "docs/c", cwd=tmp_path)
+    hinted = secondpass("index", "docs", cwd=tmp_path)
+    pruned = secondpass("index", "docs", "--prune", "--json", cwd=tmp_path)
+
+    assert by_path.stdout == "2 documents removed\n"
+    assert "2 documents gone from these paths; --prune forgets them" in hinted.stderr
+    report = json.loads(pruned.stdout)
+    assert sorted(Path(one).name for one in report["gone"]) == ["a.txt", "r2"]
+    assert report["removed"] == 2
+    assert json.loads(secondpass("info", "--json", cwd=tmp_path).stdout)["documents"] == 1
+
+
+def test_a_narrower_pattern_prunes_nothing_that_is_there(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("a")
+    (docs / "b.md").write_text("b")
+    secondpass("index", "docs", cwd=tmp_path)
+
+    done = secondpass("index", "docs", "--pattern", "*.md", "--prune", "--json", cwd=tmp_path)
+
+    assert json.loads(done.stdout)["gone"] == []
+
+
+def test_a_run_writes_through_links_and_into_devices(home, tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"_id": "q1", "text": "panda"}\n')
+    (tmp_path / "link.run").symlink_to(tmp_path / "target.run")
+    search = ("search", "--queries", tmp_path / "q.jsonl", "-i", "my.index", "--no-rerank", "--run")
+
+    linked = secondpass(*search, tmp_path / "link.run", cwd=home)
+    printed = secondpass(*search, "/dev/stdout", cwd=home)
+    missing = secondpass(*search, tmp_path / "none" / "x.run", cwd=home)
+
+    assert linked.returncode == printed.returncode == 0
+    assert (tmp_path / "link.run").is_symlink()
+    assert (tmp_path / "target.run").read_text() == printed.stdout
+    assert printed.stdout.startswith("q1 Q0 ")
+    assert missing.returncode == 1
+    assert "cannot be written" in missing.stderr
+
+
+def test_one_query_that_cannot_be_asked_does_not_lose_the_rest(home, tmp_path):
+    queries = [{"_id": "long", "text": "panda " * 100}, {"_id": "q2", "text": "panda"}]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, queries)))
+
+    done = secondpass(
+        *("search", "--queries", tmp_path / "q.jsonl", "-i", "my.index", "-m", "./model"),
+        *("--run", tmp_path / "out.run"),
+        cwd=home,
+    )
+
+    assert done.returncode == 1
+    assert "query 'long': the query has 100 tokens" in done.stderr
+    assert (tmp_path / "out.run").read_text().startswith("q2 Q0 ")
+
+
+def test_document_ids_of_a_run_have_no_blanks(tmp_path):
+    (tmp_path / "a file 文.txt").write_text("panda")
+    (tmp_path / "q.jsonl").write_text('{"_id": "q1", "text": "panda"}\n')
+    secondpass("index", "a file 文.txt", cwd=tmp_path)
+
+    secondpass("search", "--queries", "q.jsonl", "--no-rerank", "--run", "x.run", cwd=tmp_path)
+
+    (line,) = (tmp_path / "x.run").read_text().splitlines()
+    assert len(line.split()) == 6
+    assert line.split()[2].endswith("/a%20file%20文.txt")
+
+
+def test_escape_sequences_of_a_document_do_not_reach_the_terminal(tmp_path):
+    (tmp_path / "a.txt").write_text("panda \x1b[2J\x1b]0;title\x07 bear")
+    secondpass("index", "a.txt", cwd=tmp_path)
+
+    for form in ("text", "table", "json"):
+        done = secondpass("search", "panda", "--no-rerank", "-f", form, cwd=tmp_path)
+        assert "bear" in done.stdout
+        assert "\x1b" not in done.stdout
+
+
+def test_an_output_that_cannot_say_everything_says_what_it_can(home):
+    done = secondpass(
+        *("search", "panda", "-i", "my.index", "--no-rerank"), cwd=home, PYTHONIOENCODING="gbk"
+    )
+
+    assert done.returncode == 0
+    assert "\\u203a Pandas" in done.stdout
+
+
+def test_a_full_disk_below_the_output_is_one_line(home):
+    command = f"{sys.executable} -c 'from secondpass.cli import main; main()'"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} search panda -i my.index --no-rerank > /dev/full"],
+        capture_output=True, text=True, cwd=home, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+
+
 def test_rerank_is_a_filter_in_a_pipe(home):
     done = secondpass(
         "rerank", "what is a panda?", "-m", "./model", stdin="\n".join(PASSAGES), cwd=home
@@ -237,7 +347,7 @@ def test_a_reader_that_leaves_early_is_no_error(home):
     ("arguments", "message"),
     [
         (["search", "why?", "-i", "none.index"], "none.index"),
-        (["search", "", "-i", "my.index", "--no-rerank"], "the query is blank"),
+        (["search", "", "-i", "my.index", "--no-rerank"], "the query is ''"),
         (["search", "-i", "my.index"], "give either a query or --queries"),
         (["search", "x", "-i", "docs"], "docs"),
         (["search", "x", "-i", "docs/panda.md"], "panda.md"),
@@ -250,6 +360,7 @@ def test_a_reader_that_leaves_early_is_no_error(home):
         (["rerank", "x", "none.txt", "-m", "./model"], "'none.txt' cannot be read"),
         (["rerank", " ", "docs/zh.txt", "-m", "./model"], "the query is"),
         (["index", "nowhere", "-i", "new.index"], "nowhere"),
+        (["index", "", "-i", "new.index"], "names nothing"),
         (["index", "docs", "-i", "new.index", "--by", "verse"], "verse"),
         (["export", "./model", "docs"], "'docs' exists"),
     ],

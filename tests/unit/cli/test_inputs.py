@@ -97,13 +97,16 @@ def test_conditions_become_a_filter():
         "lang": "en",
         "year": Range(2020, 2024),
         "tag": ["a", "b"],
-        "n": 3,
-        "x": True,
+        "n": [3, "3"],
+        "x": [True, "true"],
     }
-    assert parse_where(['n="3"', "t=a=b"]) == {"n": "3", "t": "a=b"}
+    assert parse_where(['n="3"', "t=a=b", 'c="a,b"']) == {"n": "3", "t": "a=b", "c": "a,b"}
 
 
-@pytest.mark.parametrize("conditions", [["lang"], ["=en"], ["a=1", "a=2"], ["a=1", "a>=2"]])
+@pytest.mark.parametrize(
+    "conditions",
+    [["lang"], ["=en"], ["a!=b"], ["a==b"], ["a=>1"], ["a=<1"], ["a=1", "a=2"], ["a=1", "a>=2"]],
+)
 def test_what_is_no_condition_is_refused(conditions):
     with pytest.raises(InvalidInput, match="--where"):
         parse_where(conditions)

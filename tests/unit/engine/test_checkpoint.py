@@ -22,7 +22,7 @@ def test_the_spec_comes_from_the_files(checkpoint):
     spec = ModelSpec.read(checkpoint("roberta"))
 
     assert (spec.family, spec.hidden, spec.layers, spec.heads) == ("roberta", 32, 3, 4)
-    assert (spec.first_position, spec.positions, spec.max_tokens) == (2, 66, 64)
+    assert (spec.padding_id, spec.positions, spec.max_tokens) == (1, 66, 64)
     assert spec.token_types == 1
     assert (spec.activation, spec.window_tokens, spec.first_stage_weight) == ("sigmoid", 64, 0.0)
 
@@ -64,6 +64,12 @@ def test_own_facts_are_read(own_checkpoint):
         ({"hidden_size": 64}, "shape.*config.json asks for"),
         ({"num_hidden_layers": 4}, "lacks the tensor encoder.layer.3"),
         ({"vocab_size": 10}, "do not belong together"),
+        ({"num_attention_heads": 5}, "num_attention_heads=5"),
+        ({"num_attention_heads": 0}, "num_attention_heads=0"),
+        ({"hidden_size": "wide"}, "wrong type.*'wide'"),
+        ({"sentence_transformers": "x"}, "wrong type"),
+        ({"is_decoder": True}, "is a decoder"),
+        ({"type_vocab_size": 3}, "token_type_embeddings of shape"),
     ],
 )
 def test_a_config_that_does_not_fit_is_named(config, message, own_checkpoint):
@@ -156,6 +162,9 @@ def test_old_names_of_layer_norm_are_understood(own_checkpoint, checkpoint):
         (Limits(max_tokens=40, window_tokens=50), "window_tokens=50 exceeds"),
         (Limits(max_tokens=8), "too small"),
         (Limits(window_overlap=-1), "negative"),
+        (Limits(max_tokens=0), "max_tokens=0 is too small"),
+        (Limits(window_tokens=0), "window_tokens=0 is too small"),
+        (Limits(batch_tokens=0), "batch_tokens=0"),
         (Limits(long_texts="cut"), "'cut'"),
     ],
 )

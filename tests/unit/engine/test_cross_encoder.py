@@ -134,7 +134,29 @@ def test_score_takes_pairs_of_any_queries(model):
     assert model.score([]).tolist() == []
 
 
-@pytest.mark.parametrize("pairs", [["ab"], [("a", "b", "c")], [("a", None)]])
+def test_iterators_are_read_whole(model):
+    texts = ["a bear", "because"]
+
+    assert model.rerank("panda", iter(texts)) == model.rerank("panda", texts)
+    pairs = zip(["panda", "why"], texts, strict=True)
+    assert len(model.score(pairs)) == 2
+
+
+@pytest.mark.parametrize("texts", [{"a", "b"}, {"a": "b"}, "ab", None, 5])
+def test_what_is_no_sequence_of_texts_is_refused(texts, model):
+    with pytest.raises(InvalidInput, match="expected strings in an order"):
+        model.rerank("panda", texts)
+
+
+def test_a_broken_query_is_called_a_query(model):
+    with pytest.raises(InvalidInput, match="query 0 holds half of a surrogate pair"):
+        model.rerank("panda \ud800", ["a bear"])
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [["ab"], [("a", "b", "c")], [("a", None)], [{"query": "q", "text": "t"}], [{"a", "b"}], [None]],
+)
 def test_what_is_no_pair_is_refused(pairs, model):
     with pytest.raises(InvalidInput):
         model.score(pairs)

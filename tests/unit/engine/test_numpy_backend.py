@@ -49,6 +49,16 @@ def test_logits_equal_those_of_transformers(variant, checkpoint):
     np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("variant", ["roberta", "xlm-roberta"])
+def test_a_padding_token_that_a_text_spells_out_does_not_count(variant, checkpoint):
+    pairs = [("a panda?", "hi <pad> there <pad><pad> panda")]
+    expected = transformers_logits(checkpoint(variant), pairs)
+
+    logits = CrossEncoder.load(checkpoint(variant)).score(pairs)
+
+    np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_files_are_widened(dtype, checkpoint, tmp_path):
     import torch

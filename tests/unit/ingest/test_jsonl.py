@@ -89,3 +89,16 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
     )
 
     assert [document.id for document in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("99999999999999999999", "at most 64 bits"), ("1e999", "too large"), ('"a\\u0000b"', "NUL")],
+)
+def test_metadata_that_no_index_can_keep_is_a_failure_of_its_line(value, message, tmp_path):
+    lines = '{"id": "a", "text": "x", "n": ' + value + '}\n{"id": "b", "text": "y"}'
+    _, (failure, document) = load_lines(tmp_path, lines)
+
+    assert failure.path.endswith(":1")
+    assert message in failure.reason
+    assert document.id == "b"

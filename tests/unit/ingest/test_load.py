@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,16 @@ def test_a_pipe_does_not_block(tmp_path):
     assert [skip.reason for skip in skips] == ["it is no regular file"]
     with pytest.raises(DocumentError, match="neither a file nor a folder"):
         load(tmp_path / "pipe.txt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_a_file_name_that_is_no_text_is_a_failure_and_the_rest_is_loaded(tmp_path):
+    (tmp_path / "good.txt").write_text("good")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.txt")).write_text("bad")
+    failures = []
+
+    documents = list(load(tmp_path, on_failure=failures.append))
+
+    assert [document.text for document in documents] == ["good"]
+    assert "not valid UTF-8" in failures[0].reason
+    failures[0].path.encode()

@@ -76,3 +76,14 @@ def test_how_good_the_ends_are():
 )
 def test_the_last_break_is_between_words_or_else_between_characters(text, end, expected):
     assert last_break(text, 0, end) == expected
+
+
+def test_ascii_marks_end_a_sentence_between_ideographs():
+    text = "你好!世界.再见？是的."
+
+    assert [text[start:end] for start, end, _ in sentences(text, 0, len(text))] == [
+        "你好!",
+        "世界.",
+        "再见？",
+        "是的.",
+    ]

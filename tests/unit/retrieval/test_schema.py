@@ -96,7 +96,9 @@ def test_without_create_a_missing_index_is_refused(empty, tmp_path):
     if empty:
         file.parent.mkdir()
         file.touch()
-    with pytest.raises(StoreError, match=r"there is no index at '.*'; .* make one with Index.open"):
+    with pytest.raises(
+        StoreError, match=r"there is no index at '.*'; .* make one with `secondpass index`"
+    ):
         SqliteStore.open(file, create=False)
     assert file.parent.exists() is empty
 

@@ -59,9 +59,9 @@ class NumpyBackend:
         return states[:, 0]
 
     def _embed(self, ids: NDArray[np.int32], types: NDArray[np.int32], weights: Weights) -> Floats:
-        first = self._spec.first_position
         states: Floats = weights["embeddings.word_embeddings.weight"][ids]
-        states += weights["embeddings.position_embeddings.weight"][first : first + ids.shape[1]]
+        positions = position_ids(ids, self._spec.padding_id)
+        states += weights["embeddings.position_embeddings.weight"][positions]
         if "embeddings.token_type_embeddings.weight" in weights:
             states += weights["embeddings.token_type_embeddings.weight"][types]
         return self._normalise("embeddings.LayerNorm", states, weights)
@@ -119,6 +119,19 @@ def equal_length_packs(
         for rows in np.array_split(same, -(-len(same) * int(length) // PACK_TOKENS)):
             at = starts[rows][:, None] + np.arange(length)
             yield rows, batch.ids[at], batch.types[at]
+
+
+def position_ids(ids: NDArray[np.int32], padding_id: int | None) -> NDArray[np.int64]:
+    """0, 1, 2, ... for BERT, which counts all tokens; RoBERTa passes a padding id to skip.
+
+    RoBERTa counts from `padding_id + 1`, and a token that is the padding itself (a text may spell
+    it out) has the padding's position and does not count.
+    """
+    if padding_id is None:
+        return np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+    counted = ids != padding_id
+    positions: NDArray[np.int64] = np.cumsum(counted, axis=1) * counted + padding_id
+    return positions
 
 
 def linear(name: str, states: Floats, weights: Weights) -> Floats:

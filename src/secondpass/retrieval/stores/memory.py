@@ -89,6 +89,11 @@ class MemoryStore:
         with self._lock:
             return iter(list(self._open_content().documents.values()))
 
+    def paths(self) -> dict[str, str | None]:
+        """The path of every document by its id, in the order of adding; None where it has none."""
+        there = self._open_content().documents.values()
+        return {one.id: one.passages[0].path if one.passages else None for one in there}
+
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """The digest of each of these documents that is there, by id."""
         there = self._open_content().documents

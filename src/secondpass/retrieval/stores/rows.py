@@ -24,6 +24,12 @@ INSERT INTO passages
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 
+# All passages of a document have one path, so any of them serves.
+PATHS = """
+SELECT documents.id, (SELECT path FROM passages WHERE document = documents.number LIMIT 1)
+FROM documents ORDER BY documents.number
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

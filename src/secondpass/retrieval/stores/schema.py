@@ -115,7 +115,7 @@ def _check_file_system(file: Path) -> None:
 def _missing(file: Path) -> StoreError:
     return StoreError(
         f"there is no index at '{file}'; expected an index file; make one with "
-        f"Index.open('{file}') and add passages to it"
+        "`secondpass index`, or with Index.open(path) and add"
     )
 
 

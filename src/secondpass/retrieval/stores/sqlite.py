@@ -103,6 +103,11 @@ class SqliteStore:
         self._connections.check_open()
         return self._snapshot()
 
+    def paths(self) -> dict[str, str | None]:
+        """The path of every document by its id, in the order of adding; None where it has none."""
+        with self._connections.reading() as connection:
+            return dict(connection.execute(rows.PATHS))
+
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """The digest of each of these documents that is there, by id."""
         query = "SELECT id, digest FROM documents WHERE id = ?"

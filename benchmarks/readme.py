@@ -1,0 +1,92 @@
+"""Write README's table of figures from the result files, so that it cannot say anything else.
+
+python benchmarks/readme.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- figures: python benchmarks/readme.py -->\n", "<!-- end of figures -->\n"
+SETS = {"scifact": "SciFact (English)", "cmrc2018_dev": "CMRC 2018 (Chinese)"}
+
+
+def result(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def quality() -> str:
+    """nDCG@10 before and after the second pass."""
+    lines = [
+        "| nDCG@10, first 100 queries, BM25's best 50 | BM25 | reranked | reranked, with the blend |",
+        "|---|---|---|---|",
+    ]
+    for name, title in SETS.items():
+        figures = result(f"quality-{name}")
+        values = figures["ndcg_cut_10"]
+        blend = next(label for label in values if label.startswith("mini +"))
+        low, high = figures["difference_to_bm25_95"][blend]
+        lines.append(
+            f"| {title} | {values['bm25']:.3f} | {values['mini']:.3f} | {values[blend]:.3f} "
+            f"({low:+.3f} to {high:+.3f} against BM25, 95 %) |"
+        )
+    return "\n".join(lines)
+
+
+def int8() -> str:
+    """What storing the weights in int8 costs."""
+    parts = []
+    for name, title in SETS.items():
+        figures = result(f"int8-{name}")
+        values, between = figures["ndcg_cut_10"], figures["between_models"]
+        change = values["mini"] - values["mini-fp16"]
+        parts.append(
+            f"{title} {change:+.4f} (logits correlate at {between['correlation']:.4f}, "
+            f"{figures['queries']} queries, best {figures['depth']})"
+        )
+    return "Weights in int8 instead of float16 change nDCG@10 by: " + "; ".join(parts) + "."
+
+
+def footprint() -> str:
+    """Time, disk and memory to the first answer."""
+    figures = result("footprint")
+    median, steps = figures["median"], figures["steps"]
+    return (
+        f"From `git clone` to the first answer {figures['clone_to_first_answer_s']:.0f} s "
+        f"({steps['install_s']:.0f} s of it installing); core install "
+        f"{figures['install_mb']:.0f} MB with all dependencies, {figures['package_mb']:.0f} MB of it "
+        f"secondpass and its model; `import secondpass` {figures['import_ms']['median']:.0f} ms; "
+        f"loading the model {median['load_ms']:.0f} ms; reranking 50 texts of "
+        f"{median['tokens_a_text']:.0f} tokens {median['rerank_50_ms'] / 1000:.1f} s; "
+        f"resident memory while at it {figures['resident_mb_reranking_50']} MB."
+    )
+
+
+def machine() -> str:
+    figures = result("footprint")
+    versions = ", ".join(f"{name} {number}" for name, number in figures["versions"].items())
+    return (
+        f"Medians on {figures['cores']} cores of an {figures['processor']}, shared with other work; "
+        f"Python {figures['python']}, {versions}. By the scripts in `benchmarks/`, from the files in "
+        "`benchmarks/results/`."
+    )
+
+
+def with_figures(readme: str) -> str:
+    """README with the part between the markers made anew."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    figures = "\n\n".join((quality(), int8(), footprint(), machine()))
+    return f"{before}{BEGIN}\n{figures}\n\n{END}{after}"
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    path.write_text(with_figures(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
