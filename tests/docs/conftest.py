@@ -1,0 +1,103 @@
+"""The folder that the documentation's commands run in: its files are those that the pages name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FILES = {
+    "passages.txt": """\
+The giant panda is a bear that lives in the mountains of central China.
+Bamboo is a grass; some kinds grow a metre a day.
+A panda eats up to 38 kilograms of bamboo a day.
+大熊猫是中国特有的一种熊科动物。
+The office opens at nine on weekdays.
+""",
+    "passages.jsonl": """\
+{"id": "p1", "title": "Giant panda", "text": "It is a bear that lives in central China."}
+{"id": "p2", "title": "Bamboo", "text": "It is a grass; some kinds grow a metre a day."}
+{"id": "p3", "title": "大熊猫", "text": "它是中国特有的一种熊科动物。"}
+""",
+    "mountains.txt": """\
+How tall is a giraffe? About five metres.
+Mount a bicycle from the left, however tall you are.
+The summit of Everest is 8,849 metres above the sea.
+""",
+    "山.txt": """\
+长颈鹿有多高？成年的大约五米。
+珠穆朗玛是一家餐厅的名字。
+珠峰的海拔是8848.86米。
+""",
+    "records.jsonl": """\
+{"_id": "travel", "title": "Travel", "text": "Train tickets are refunded.", "lang": "en", "year": 2023}
+{"_id": "leave", "title": "Leave", "text": "Everyone has thirty days a year.", "lang": "en", "year": 2024}
+{"_id": "差旅", "title": "差旅", "text": "火车票可以报销。", "lang": "zh", "year": 2024}
+""",
+    "queries.jsonl": """\
+{"_id": "q1", "text": "How many days of leave are there?"}
+{"_id": "q2", "text": "火车票能报销吗？"}
+""",
+    "notes.txt": "The office opens at nine on weekdays.\n",
+    "notes/handbook.md": """\
+# Staff handbook
+
+## Travel
+
+Train tickets are refunded within ten days.
+
+## Leave
+
+Everyone has thirty days of leave a year.
+
+## 差旅
+
+火车票在十天内报销。
+""",
+    "notes/hours.txt": "Reception is staffed from nine to five.\n",
+    "notes/photo.png": "not a text\n",
+}
+PDF = """\
+%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Count 1/Kids[3 0 R]>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R
+/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>endobj
+4 0 obj<</Length 67>>stream
+BT /F 12 Tf 50 700 Td (The plan for next year: two new stations.) Tj ET
+endstream endobj
+trailer<</Root 1 0 R>>
+"""  # without the table of offsets, which PDFium rebuilds
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new current folder with `docs/` and the small files, and nothing set in the environment."""
+    home = tmp_path / "home"
+    folder = home / "you"
+    # Two pages a language are enough to search in, and the long ones would take the time of many.
+    long_pages = shutil.ignore_patterns("command-line.md", "python.md")
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=long_pages)
+    for name, text in (FILES | {"report.pdf": PDF}).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    for name in [name for name in os.environ if name.startswith("SECONDPASS_")]:
+        monkeypatch.delenv(name)
+    environment = {
+        "HOME": str(home),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "HF_HUB_OFFLINE": "1",
+        # 50 candidates a search would test the pages no better than 3.
+        "SECONDPASS_DEPTH": "3",
+        # Other tests run beside this one, and OpenBLAS's threads wait for one another by spinning.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(folder)
+    return folder
