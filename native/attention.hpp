@@ -52,7 +52,9 @@ void product(const float* a, std::size_t a_stride, const float* b, std::size_t b
     for (; column + step <= columns; column += step) {
         typename S::Floats sums[ROWS][VECTORS];
         multiply<S, ROWS, VECTORS>(a, a_stride, b + column, b_stride, inputs, sums);
+        SECONDPASS_UNROLL
         for (std::size_t row = 0; row < ROWS; ++row) {
+            SECONDPASS_UNROLL
             for (std::size_t v = 0; v < VECTORS; ++v) {
                 S::store(out + row * out_stride + column + v * width, sums[row][v]);
             }

@@ -31,18 +31,23 @@ void with_rows(std::size_t rows, const Tile& tile) {
 template <class S, int ROWS, int VECTORS>
 inline void multiply(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
                      std::size_t inputs, typename S::Floats (&sums)[ROWS][VECTORS]) {
+    SECONDPASS_UNROLL
     for (int row = 0; row < ROWS; ++row) {
+        SECONDPASS_UNROLL
         for (int v = 0; v < VECTORS; ++v) {
             sums[row][v] = S::set(0.0F);
         }
     }
     for (std::size_t input = 0; input < inputs; ++input) {
         typename S::Floats columns[VECTORS];
+        SECONDPASS_UNROLL
         for (int v = 0; v < VECTORS; ++v) {
             columns[v] = S::load(b + input * b_stride + static_cast<std::size_t>(v * S::width));
         }
+        SECONDPASS_UNROLL
         for (int row = 0; row < ROWS; ++row) {
             const auto x = S::set(a[static_cast<std::size_t>(row) * a_stride + input]);
+            SECONDPASS_UNROLL
             for (int v = 0; v < VECTORS; ++v) {
                 sums[row][v] = S::fma(x, columns[v], sums[row][v]);
             }
@@ -57,20 +62,25 @@ inline void multiply_levels(const typename S::Level* levels, const std::int8_t* 
                             typename S::Sums (&sums)[ROWS][S::vectors]) {
     constexpr auto group = static_cast<std::size_t>(S::group);
     constexpr auto bytes = static_cast<std::size_t>(S::width) * group;
+    SECONDPASS_UNROLL
     for (int v = 0; v < S::vectors; ++v) {
         const auto start = S::load_sums(offsets + v * S::width);
+        SECONDPASS_UNROLL
         for (int row = 0; row < ROWS; ++row) {
             sums[row][v] = start;
         }
     }
     for (std::size_t input = 0; input < inputs; input += group) {
         decltype(S::load_weights(panel)) columns[S::vectors];
+        SECONDPASS_UNROLL
         for (int v = 0; v < S::vectors; ++v) {
             columns[v] = S::load_weights(panel + static_cast<std::size_t>(v) * bytes);
         }
         panel += static_cast<std::size_t>(S::vectors) * bytes;
+        SECONDPASS_UNROLL
         for (int row = 0; row < ROWS; ++row) {
             const auto x = S::broadcast(levels + static_cast<std::size_t>(row) * inputs + input);
+            SECONDPASS_UNROLL
             for (int v = 0; v < S::vectors; ++v) {
                 sums[row][v] = S::dot(sums[row][v], x, columns[v]);
             }
@@ -92,7 +102,9 @@ inline void finish(const LinearCall& call, Place place,
     const std::size_t column = (place.panel - call.first_panel) * panel_width<S>;
     const std::size_t at = place.row * call.out_stride + column;
     const float* bias = call.weights.bias + place.panel * panel_width<S>;
+    SECONDPASS_UNROLL
     for (std::size_t row = 0; row < ROWS; ++row) {
+        SECONDPASS_UNROLL
         for (std::size_t v = 0; v < S::vectors; ++v) {
             const std::size_t to = at + row * call.out_stride + v * width;
             auto value = S::add(values[row][v], S::load(bias + v * width));
@@ -105,7 +117,9 @@ inline void finish(const LinearCall& call, Place place,
     if (call.activation == Activation::none) {
         return;
     }
+    SECONDPASS_UNROLL
     for (std::size_t row = 0; row < ROWS; ++row) {
+        SECONDPASS_UNROLL
         for (std::size_t v = 0; v < S::vectors; ++v) {
             float* to = call.out + at + row * call.out_stride + v * width;
             S::store(to, activated<S>(S::load(to), call.activation));
@@ -134,8 +148,10 @@ void tile_int8(const LinearCall& call, Place place) {
                              static_cast<const std::int8_t*>(call.weights.values) + column * inputs,
                              call.weights.offsets + column, inputs, sums);
     typename S::Floats values[ROWS][S::vectors];
+    SECONDPASS_UNROLL
     for (int row = 0; row < ROWS; ++row) {
         const auto in_scale = S::set(call.in_scales[place.row + static_cast<std::size_t>(row)]);
+        SECONDPASS_UNROLL
         for (int v = 0; v < S::vectors; ++v) {
             const auto scale = S::load(call.weights.scales + column + v * S::width);
             values[row][v] = S::mul(S::to_floats(sums[row][v]), S::mul(scale, in_scale));

@@ -8,6 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
+// GCC unrolls short loops too late to keep the arrays that they run over in registers.
+#if defined(__GNUC__)
+#define SECONDPASS_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SECONDPASS_UNROLL
+#endif
+
 namespace secondpass {
 
 enum class Activation { none, gelu, gelu_tanh, quick_gelu, relu, silu };
