@@ -155,8 +155,11 @@ def info(
 
 
 def _engine_facts(chosen: Settings) -> dict[str, object]:
+    from secondpass.engine import Compute
     from secondpass.engine.backends.table import choose_backend
 
+    asked = Compute(chosen.precision, chosen.threads, chosen.instruction_set)
+    backend, compute = choose_backend(chosen.backend, None, asked)
     try:
         from secondpass._native import instruction_sets
     except ImportError:
@@ -165,7 +168,8 @@ def _engine_facts(chosen: Settings) -> dict[str, object]:
         native = ", ".join(instruction_sets()) or "portable"
     return {
         "model": chosen.model,
-        "backend": choose_backend(chosen.backend),
+        "backend": backend,
+        "precision": compute.precision,
         "processor": native,
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass import _native
+from secondpass._native import Model, Options, Shape, kernel_names
 from secondpass.engine.checkpoint import StoredWeights
 from secondpass.engine.compute import Compute
 from secondpass.engine.cores import usable_cores
@@ -31,17 +31,15 @@ class NativeBackend:
     """A cross-encoder's weights laid out for the kernels, and their forward pass."""
 
     def __init__(self, spec: ModelSpec, weights: StoredWeights, compute: Compute) -> None:
-        names = _native.kernel_names()
+        names = kernel_names()
         if compute.instruction_set not in ("auto", *names):
             raise UnknownName("instruction_set", compute.instruction_set, ["auto", *names])
-        options = _native.Options()
+        options = Options()
         options.precision = compute.precision
         options.instruction_set = compute.instruction_set
         options.threads = usable_cores() if compute.threads is None else compute.threads
         try:
-            self._model: _native.Model | None = _native.Model(
-                shape_of(spec), weights.stored(), options
-            )
+            self._model: Model | None = Model(shape_of(spec), weights.stored(), options)
         except ValueError as error:
             raise ModelError(
                 f"the native backend cannot load this model: {error}; download it again, or choose "
@@ -76,9 +74,9 @@ def refusal(spec: ModelSpec, compute: Compute) -> str | None:
     return None
 
 
-def shape_of(spec: ModelSpec) -> _native.Shape:
+def shape_of(spec: ModelSpec) -> Shape:
     """The sizes of a model, as the kernels want to be told them."""
-    shape = _native.Shape()
+    shape = Shape()
     shape.hidden = spec.hidden
     shape.layers = spec.layers
     shape.heads = spec.heads

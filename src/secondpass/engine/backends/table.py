@@ -25,8 +25,8 @@ EXTENSION = "secondpass._native"
 logger = logging.getLogger(__name__)
 
 
-def choose_backend(name: str, spec: ModelSpec, compute: Compute) -> tuple[str, Compute]:
-    """The backend to use and its choices with the precision settled.
+def choose_backend(name: str, spec: ModelSpec | None, compute: Compute) -> tuple[str, Compute]:
+    """The backend to use and its choices with the precision settled; for no model with None.
 
     'auto' is the fastest backend that is there and takes the model; a slower one is logged with the
     reason. Raises InvalidInput where the named backend cannot do what is asked of it.
@@ -57,7 +57,7 @@ def build_backend(
     return backend
 
 
-def _native_refusal(spec: ModelSpec, compute: Compute) -> str | None:
+def _native_refusal(spec: ModelSpec | None, compute: Compute) -> str | None:
     try:
         import_module(EXTENSION)
     except ModuleNotFoundError:
@@ -66,7 +66,7 @@ def _native_refusal(spec: ModelSpec, compute: Compute) -> str | None:
         return f"its extension cannot be loaded ({error}); install secondpass anew"
     from secondpass.engine.backends.native import refusal
 
-    return refusal(spec, compute)
+    return None if spec is None else refusal(spec, compute)
 
 
 def _check_numpy(compute: Compute) -> None:
