@@ -1,8 +1,51 @@
 """The native kernels of secondpass; absent where no compiler was there at install."""
 
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
 def instruction_sets() -> list[str]:
     """The vector instruction sets that this processor and operating system can run, by name.
 
     Of sse4.2, avx2, fma, avx_vnni, avx512f, avx512bw, avx512vl, avx512_vnni, avx512_bf16, amx_tile
     and amx_int8 on x86, of neon, dotprod and i8mm on ARM, in this order; empty elsewhere.
     """
+
+def kernel_names() -> list[str]:
+    """The instruction sets that a Model can be told to use here, best first; the last is portable."""
+
+class Shape:
+    """The sizes of a model. `activation` is gelu, gelu_tanh, quick_gelu, relu or silu."""
+
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    vocabulary: int
+    positions: int
+    padding_id: int
+    eps: float
+    activation: str
+
+class Options:
+    """How a model is to be computed: precision fp32 or int8, an instruction set or auto."""
+
+    precision: str
+    instruction_set: str
+    threads: int
+
+class Model:
+    """A cross-encoder; many threads may use one. ValueError for what does not fit together."""
+
+    def __init__(
+        self, shape: Shape, tensors: Mapping[str, NDArray[np.generic]], options: Options
+    ) -> None: ...
+    @property
+    def instruction_set(self) -> str:
+        """The instruction set in use."""
+
+    def forward(
+        self, ids: NDArray[np.int32], types: NDArray[np.int32], lengths: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Logits, float32[rows], of rows laid end to end."""

@@ -29,7 +29,7 @@ def settings(flags: Mapping[str, Any]) -> Settings:
 
 def reranker(chosen: Settings) -> CrossEncoder:
     """The cross-encoder that the settings name."""
-    from secondpass.engine import CrossEncoder, Limits
+    from secondpass.engine import Compute, CrossEncoder, Limits
 
     return CrossEncoder.load(
         chosen.model,
@@ -42,6 +42,7 @@ def reranker(chosen: Settings) -> CrossEncoder:
             long_texts=chosen.long_texts,  # type: ignore[arg-type]  # checked by Limits
             batch_tokens=chosen.batch_tokens,
         ),
+        compute=Compute(chosen.precision, chosen.threads, chosen.instruction_set),
     )
 
 

@@ -28,6 +28,9 @@ class Settings:
     revision: str | None = None  # branch, tag or commit of a hub model
     offline: bool = False  # never touch the network, not even for a hub name
     backend: str = "auto"  # what computes: a name of engine.backends
+    precision: str = "auto"  # 'fp32', 'int8', or what the backend prefers
+    threads: int | None = None  # of the native backend; None: the cores that this process may use
+    instruction_set: str = "auto"  # of the native backend; a lower one than the best, for comparing
     max_tokens: int | None = None  # longest row for the model; None: the model's own limit
     window_tokens: int | None = None  # row length that long texts are cut for; None: the model's
     long_texts: str = "windows"  # 'windows' scores all of a long text, 'truncate' its beginning

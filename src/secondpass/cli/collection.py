@@ -38,13 +38,15 @@ def info(
 
 
 def _engine_facts(chosen: Settings) -> dict[str, object]:
-    from secondpass.engine import ModelSpec
+    from secondpass.engine import Compute, ModelSpec
     from secondpass.engine.backends.table import choose_backend
     from secondpass.engine.locate import locate
 
     folder = locate(chosen.model, revision=chosen.revision, offline=True)
     spec = ModelSpec.read(folder)
     named = "" if spec.activation == "sigmoid" else f" (the checkpoint names {spec.activation})"
+    asked = Compute(chosen.precision, chosen.threads, chosen.instruction_set)
+    backend, compute = choose_backend(chosen.backend, spec, asked)
     try:
         from secondpass._native import instruction_sets
     except ImportError:
@@ -57,7 +59,8 @@ def _engine_facts(chosen: Settings) -> dict[str, object]:
         "window_tokens": chosen.window_tokens or spec.window_tokens,
         "max_tokens": chosen.max_tokens or spec.max_tokens,
         "blend": spec.first_stage_weight if chosen.blend is None else chosen.blend,
-        "backend": choose_backend(chosen.backend),
+        "backend": backend,
+        "precision": compute.precision,
         "processor": native,
     }
 

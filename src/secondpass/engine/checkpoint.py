@@ -1,7 +1,7 @@
 """Whose weights does a folder hold? A cross-encoder's, or an error that says what it is instead.
 
-folder -> safetensors files -> float32 arrays by canonical name. Safetensors only: pickled weights
-can run code when they are loaded.
+folder -> safetensors files, mapped -> tensors by canonical name, widened to float32 when asked for.
+Safetensors only: pickled weights can run code when they are loaded.
 """
 
 from __future__ import annotations
@@ -24,21 +24,57 @@ INT8_FILE = "model.int8.safetensors"
 PLAIN_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 BITS = "#bf16"  # marks a tensor held as the bits of bfloat16, for which numpy has no type
+STORED = ("float32", "float16", "int8", "uint16")  # what `stored` gives, uint16 being bfloat16
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "|i1"}
 
 
-def load_weights(folder: Path, spec: ModelSpec) -> Weights:
-    """The weights in float32, named without the family's prefix, the head as `dense` and `logit`.
+class StoredWeights(Weights):
+    """A checkpoint's tensors, mapped from their files: as float32 by `[]`, as they are by `stored`.
+
+    Nothing is kept of what `[]` widens: a backend that reads a tensor often keeps its own.
+    """
+
+    def __init__(self, tensors: Mapping[str, NDArray[np.generic]], family: str) -> None:
+        self._tensors = tensors
+        self._names = {
+            ours: name
+            for name in tensors
+            if (ours := canonical_name(name.removesuffix(BITS), family)) is not None
+        }
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return _widen(self._names[name], self._tensors)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        return self._tensors[self._names[name]].shape
+
+    def stored(self) -> dict[str, NDArray[np.generic]]:
+        """Every tensor as its file has it, bfloat16 as uint16; that of int8 ones as `name.scale`."""
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for ours, name in self._names.items():
+            values = self._tensors[name]
+            plain = values.dtype.name in STORED and values.flags.aligned
+            arrays[ours] = values if plain else self[ours]
+            if plain and values.dtype == np.int8:
+                arrays[ours + SCALE] = _widen(name + SCALE, self._tensors)
+        return arrays
+
+
+def load_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
+    """The weights, named without the family's prefix, the head as `dense` and `logit`.
 
     Raises ModelError for a missing or unreadable file, a bi-encoder, a head of several labels, and
     for tensors whose shapes contradict config.json.
     """
-    stored = {name: tensor for path in weight_files(folder) for name, tensor in _read(path)}
-    weights = {
-        ours: _widen(name, stored)
-        for name in stored
-        if (ours := canonical_name(name.removesuffix(BITS), spec.family)) is not None
-    }
+    tensors = {name: tensor for path in weight_files(folder) for name, tensor in _read(path)}
+    weights = StoredWeights(tensors, spec.family)
     _check_head(folder, spec, weights)
     _check_shapes(folder, spec, weights)
     return weights
@@ -114,7 +150,7 @@ def _widen(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.f
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _check_head(folder: Path, spec: ModelSpec, weights: Weights) -> None:
+def _check_head(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None:
     _, dense, logit = FAMILIES[spec.family]
     missing = [
         old for old, ours in ((dense, "dense"), (logit, "logit")) if f"{ours}.weight" not in weights
@@ -129,7 +165,7 @@ def _check_head(folder: Path, spec: ModelSpec, weights: Weights) -> None:
             f"'{folder}' has no {missing[0]}.weight: {what}; scores would come from random weights; "
             "expected a cross-encoder (a sequence classification checkpoint with one label)"
         )
-    labels = weights["logit.weight"].shape[0]
+    labels = weights.shape("logit.weight")[0]
     if labels != 1:
         raise ModelError(
             f"'{folder}' classifies into {labels} labels ({logit}.weight has {labels} rows); "
@@ -137,7 +173,7 @@ def _check_head(folder: Path, spec: ModelSpec, weights: Weights) -> None:
         )
 
 
-def _check_shapes(folder: Path, spec: ModelSpec, weights: Weights) -> None:
+def _check_shapes(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None:
     types = weights.get("embeddings.token_type_embeddings.weight")
     if types is not None and (types.shape[0] < spec.token_types or types.shape[1] != spec.hidden):
         raise ModelError(
@@ -149,9 +185,9 @@ def _check_shapes(folder: Path, spec: ModelSpec, weights: Weights) -> None:
             raise ModelError(
                 f"'{folder}' lacks the tensor {name}; the download is not whole: repeat it"
             )
-        if weights[name].shape != shape:
+        if weights.shape(name) != shape:
             raise ModelError(
-                f"'{folder}' has {name} of shape {weights[name].shape}, but its config.json asks for "
+                f"'{folder}' has {name} of shape {weights.shape(name)}, but its config.json asks for "
                 f"{shape}; the files do not belong together"
             )
 

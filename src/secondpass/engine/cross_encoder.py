@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from secondpass.engine.backends.table import build_backend, choose_backend
 from secondpass.engine.batching import pack, plan_batches
 from secondpass.engine.checkpoint import load_weights
+from secondpass.engine.compute import Compute
 from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, encode_pairs
 from secondpass.engine.locate import locate
 from secondpass.engine.pairs import PairTokenizer, check_texts
@@ -102,8 +103,8 @@ class PairScores:
 class CrossEncoder:
     """A ranking model. Many threads may use one at the same time.
 
-    `spec` holds the model's facts and `backend_name` says what computes. Use `load`; the
-    constructor takes finished parts.
+    `spec` holds the model's facts, `backend_name` says what computes and `precision` in which
+    numbers. Use `load`; the constructor takes finished parts.
     """
 
     spec: ModelSpec
@@ -111,6 +112,7 @@ class CrossEncoder:
     backend: Backend
     backend_name: str
     limits: Limits = field(default_factory=Limits)
+    precision: str = "fp32"
 
     @classmethod
     def load(
@@ -121,22 +123,23 @@ class CrossEncoder:
         revision: str | None = None,
         offline: bool = False,
         limits: Limits | None = None,
+        compute: Compute | None = None,
     ) -> CrossEncoder:
         """The bundled model by its name, a checkpoint's folder, or a model of the hub.
 
         Raises ModelError where the files are missing, broken or no cross-encoder's, and
-        InvalidInput for limits that the model does not have. Only a hub name that is not cached
-        touches the network.
+        InvalidInput for limits that the model does not have and for a precision that the backend
+        does not have. Only a hub name that is not cached touches the network.
         """
         limits = limits or Limits()
         folder = locate(model, revision=revision, offline=offline)
         spec = ModelSpec.read(folder)
         limits.reach(spec)
         tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
-        name = choose_backend(backend)
-        return cls(
-            spec, tokenizer, build_backend(name, spec, load_weights(folder, spec)), name, limits
-        )
+        weights = load_weights(folder, spec)
+        name, settled = choose_backend(backend, spec, compute or Compute())
+        built = build_backend(name, spec, weights, settled)
+        return cls(spec, tokenizer, built, name, limits, settled.precision)
 
     @property
     def first_stage_weight(self) -> float:

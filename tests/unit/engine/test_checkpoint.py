@@ -174,7 +174,7 @@ def test_limits_beyond_the_model_are_refused(limits, message, checkpoint):
 
 
 def test_unknown_names_list_what_there_is(checkpoint):
-    with pytest.raises(UnknownName, match="unknown backend 'onx'; choose from auto, numpy"):
+    with pytest.raises(UnknownName, match="unknown backend 'onx'; choose from auto, native, numpy"):
         CrossEncoder.load(checkpoint("bert"), backend="onx")
     with pytest.raises(ModelError, match=r"'\./nowhere' is no folder and no bundled model"):
         CrossEncoder.load("./nowhere")

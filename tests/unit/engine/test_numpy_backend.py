@@ -71,7 +71,7 @@ def test_half_precision_files_are_widened(dtype, checkpoint, tmp_path):
     model.float().save_pretrained(tmp_path / "wide")
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "wide")
 
-    logits = CrossEncoder.load(tmp_path).score(PAIRS)
+    logits = CrossEncoder.load(tmp_path, backend="numpy").score(PAIRS)
 
     expected = transformers_logits(tmp_path / "wide", PAIRS)
     np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=0)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.engine.checkpoint import Weights
+from secondpass.engine.compute import Compute
 from secondpass.engine.spec import GELU_TANH, ModelSpec
 from secondpass.errors import EngineError
 from secondpass.protocols import Batch
@@ -27,11 +28,11 @@ PACK_TOKENS = 512  # the widest activation of a pack should stay in a core's sec
 
 
 class NumpyBackend:
-    """A cross-encoder's weights, and their forward pass."""
+    """A cross-encoder's weights, and their forward pass; there is nothing to choose about it."""
 
-    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
+    def __init__(self, spec: ModelSpec, weights: Weights, compute: Compute | None = None) -> None:
         self._spec = spec
-        self._weights: Weights | None = weights
+        self._weights: Weights | None = dict(weights.items())  # widened once, not in every layer
         self._activate = hidden_activation(spec.hidden_activation)
 
     def forward(self, batch: Batch) -> Floats:

@@ -1,0 +1,122 @@
+// What is done to each number of a row by itself: exp, activations, LayerNorm, quantising.
+// Templates over the simd_*.hpp files.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "kernels.hpp"
+
+namespace secondpass {
+namespace {
+
+// e^x to 2 units in the last place, for x cut to [-87, 88]. 2^n e^r with |r| <= ln 2 / 2: ln 2 in
+// two parts keeps r exact, the polynomial is that of Cephes. NaN stays NaN: max and min give back
+// their second operand where it is one.
+template <class S>
+typename S::Floats exponential(typename S::Floats x) {
+    x = S::min(S::set(88.0F), S::max(S::set(-87.0F), x));
+    const auto n = S::round(S::mul(x, S::set(1.44269504F)));
+    auto r = S::fma(n, S::set(-0.693359375F), x);
+    r = S::fma(n, S::set(2.12194440e-4F), r);
+    auto p = S::set(1.9875691500e-4F);
+    p = S::fma(p, r, S::set(1.3981999507e-3F));
+    p = S::fma(p, r, S::set(8.3334519073e-3F));
+    p = S::fma(p, r, S::set(4.1665795894e-2F));
+    p = S::fma(p, r, S::set(1.6666665459e-1F));
+    p = S::fma(p, r, S::set(5.0000001201e-1F));
+    p = S::fma(S::mul(p, r), r, S::add(r, S::set(1.0F)));
+    return S::scale(p, n);
+}
+
+// x * sigmoid(argument), which silu, quick_gelu and the tanh form of gelu all are.
+template <class S>
+typename S::Floats gated(typename S::Floats x, typename S::Floats argument) {
+    const auto e = exponential<S>(S::sub(S::set(0.0F), argument));
+    return S::mul(x, S::reciprocal(S::add(S::set(1.0F), e)));
+}
+
+// max(x, 0) - |x| erfc(|x| / sqrt 2) / 2 with Abramowitz and Stegun's formula 7.1.26 (1.5e-7).
+template <class S>
+typename S::Floats gelu(typename S::Floats x) {
+    const auto size = S::abs(x);
+    const auto a = S::mul(size, S::set(0.70710678F));
+    const auto t = S::reciprocal(S::fma(a, S::set(0.3275911F), S::set(1.0F)));
+    auto p = S::fma(t, S::set(1.061405429F), S::set(-1.453152027F));
+    p = S::fma(p, t, S::set(1.421413741F));
+    p = S::fma(p, t, S::set(-0.284496736F));
+    p = S::fma(p, t, S::set(0.254829592F));
+    const auto e = exponential<S>(S::mul(S::sub(S::set(0.0F), a), a));
+    const auto half_tail = S::mul(S::mul(S::mul(p, t), e), S::mul(size, S::set(0.5F)));
+    return S::sub(S::max(S::set(0.0F), x), half_tail);
+}
+
+template <class S>
+typename S::Floats gelu_tanh(typename S::Floats x) {
+    // 0.5 (1 + tanh u) = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+    const auto cubic = S::fma(S::mul(x, x), S::set(0.0713548163F), S::set(1.59576912F));
+    return gated<S>(x, S::mul(x, cubic));
+}
+
+template <class S>
+typename S::Floats activated(typename S::Floats x, Activation activation) {
+    switch (activation) {
+        case Activation::gelu: return gelu<S>(x);
+        case Activation::gelu_tanh: return gelu_tanh<S>(x);
+        case Activation::quick_gelu: return gated<S>(x, S::mul(x, S::set(1.702F)));
+        case Activation::relu: return S::max(S::set(0.0F), x);
+        case Activation::silu: return gated<S>(x, x);
+        case Activation::none: break;
+    }
+    return x;
+}
+
+// LayerNorm (arXiv:1607.06450); the weights' padding is zero, and so the row's stays.
+template <class S>
+void normalise(const NormCall& call) {
+    const auto width = static_cast<std::size_t>(S::width);
+    const auto count = static_cast<float>(call.count);
+    auto sum = S::set(0.0F);
+    for (std::size_t i = 0; i < call.padded; i += width) {
+        sum = S::add(sum, S::load(call.row + i));
+    }
+    const auto mean = S::set(S::sum(sum) / count);
+    auto squares = S::set(0.0F);
+    for (std::size_t i = 0; i < call.count; i += width) {
+        const int left = static_cast<int>(call.count - i);
+        auto apart = S::sub(S::load(call.row + i), mean);
+        apart = left < S::width ? S::keep(apart, left, S::set(0.0F)) : apart;
+        squares = S::fma(apart, apart, squares);
+    }
+    const auto factor = S::set(1.0F / ::sqrtf(S::sum(squares) / count + call.eps));
+    for (std::size_t i = 0; i < call.padded; i += width) {
+        const auto unit = S::mul(S::sub(S::load(call.row + i), mean), factor);
+        S::store(call.row + i, S::fma(unit, S::load(call.weight + i), S::load(call.bias + i)));
+    }
+}
+
+// Levels round(127 x / max|x|). A row that is not finite gets the scale NaN, so that it cannot pass
+// for a finite one.
+template <class S>
+float quantise(const float* row, std::size_t padded, void* levels) {
+    const auto width = static_cast<std::size_t>(S::width);
+    auto most = S::set(0.0F);
+    auto nothing = S::set(0.0F);  // 0, or NaN once something is not finite
+    for (std::size_t i = 0; i < padded; i += width) {
+        const auto x = S::load(row + i);
+        most = S::max(most, S::abs(x));
+        nothing = S::fma(x, S::set(0.0F), nothing);
+    }
+    const float largest = S::largest(most);
+    const float poison = S::sum(nothing);
+    const bool level = largest > 1e-30F && poison == 0.0F;  // below, 127 / largest would overflow
+    const auto factor = S::set(level ? 127.0F / largest : 0.0F);
+    for (std::size_t i = 0; i < padded; i += width) {
+        const auto x = level ? S::load(row + i) : S::set(0.0F);
+        S::store_levels(static_cast<typename S::Level*>(levels) + i, S::round(S::mul(x, factor)));
+    }
+    return level ? largest / 127.0F : 1.0F + poison;
+}
+
+}  // namespace
+}  // namespace secondpass

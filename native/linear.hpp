@@ -1,0 +1,58 @@
+// A linear layer's weights, laid out for the kernels when a model is loaded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "buffer.hpp"
+#include "kernels.hpp"
+#include "tensor.hpp"
+
+namespace secondpass {
+
+enum class Precision { fp32, int8 };
+
+// Where the numbers of an activation stand: in blocks (the heads) that are padded to whole vectors.
+struct Axis {
+    std::size_t count;         // numbers
+    std::size_t block;         // numbers of a block
+    std::size_t padded_block;  // room for a block
+    std::size_t padded;        // room for all, whole panels
+
+    std::size_t place(std::size_t at) const {
+        return at / block * padded_block + at % block;
+    }
+};
+
+Axis plain_axis(std::size_t count, const Kernels& kernels);
+Axis heads_axis(std::size_t heads, std::size_t head, const Kernels& kernels);
+
+class Linear {
+public:
+    Linear() = default;
+    // Zero weights from `inputs` to `outputs`, both padded.
+    Linear(std::size_t inputs, std::size_t outputs, Precision precision, const Kernels& kernels);
+
+    // Set the rows of a checkpoint's weight[out.count, in.count] and bias, `first_output` being the
+    // column of its first row. int8 weights are taken as they are, others rounded to 127 levels of
+    // their row's largest. Throws std::invalid_argument for weights that are not finite.
+    void set(const Tensor& weight, const Tensor& bias, const Axis& in, const Axis& out,
+             std::size_t first_output = 0);
+
+    Precision precision() const { return precision_; }
+    std::size_t outputs() const { return outputs_; }
+    PackedWeights packed() const;
+
+private:
+    void set_levels(std::size_t column, const std::int8_t* levels, float scale, const Axis& in);
+    std::size_t index(std::size_t input, std::size_t column) const;
+
+    const Kernels* kernels_ = nullptr;
+    std::size_t inputs_ = 0, outputs_ = 0;
+    Precision precision_ = Precision::fp32;
+    Buffer<std::int8_t> levels_;
+    Buffer<float> floats_, scales_, bias_;
+    Buffer<std::int32_t> offsets_;
+};
+
+}  // namespace secondpass

@@ -1,0 +1,139 @@
+#include "model.hpp"
+
+#include <stdexcept>
+
+namespace secondpass {
+namespace {
+
+Activation activation_named(const std::string& name) {
+    if (name == "gelu") return Activation::gelu;
+    if (name == "gelu_tanh") return Activation::gelu_tanh;
+    if (name == "quick_gelu") return Activation::quick_gelu;
+    if (name == "relu") return Activation::relu;
+    if (name == "silu") return Activation::silu;
+    throw std::invalid_argument("unknown activation '" + name +
+                                "'; choose from gelu, gelu_tanh, quick_gelu, relu, silu");
+}
+
+const Shape& checked(const Shape& shape) {
+    constexpr std::size_t most = std::size_t{1} << 20;  // products of two widths fit any size_t
+    for (const std::size_t size : {shape.hidden, shape.layers, shape.heads, shape.intermediate}) {
+        if (size < 1 || size > most) {
+            throw std::invalid_argument("a size of " + std::to_string(size) +
+                                        " in the model's shape; expected 1 to " +
+                                        std::to_string(most));
+        }
+    }
+    if (shape.padding_id < -1) {
+        throw std::invalid_argument("a padding id of " + std::to_string(shape.padding_id) +
+                                    "; expected -1 for none, or a token's id");
+    }
+    if (shape.hidden % shape.heads != 0) {
+        throw std::invalid_argument("hidden size " + std::to_string(shape.hidden) +
+                                    " is no multiple of " + std::to_string(shape.heads) + " heads");
+    }
+    return shape;
+}
+
+Buffer<float> load_vector(const Tensor& tensor, std::size_t padded) {
+    Buffer<float> vector(padded);
+    vector.fill(0.0F);
+    tensor.read_row(0, vector.data());
+    return vector;
+}
+
+Norm load_norm(const Tensors& tensors, const std::string& name, const Axis& axis) {
+    return {load_vector(find(tensors, name + ".weight", 1, axis.count), axis.padded),
+            load_vector(find(tensors, name + ".bias", 1, axis.count), axis.padded)};
+}
+
+void load_linear(Linear& linear, const Tensors& tensors, const std::string& name, const Axis& in,
+                 const Axis& out, std::size_t first_output = 0) {
+    try {
+        linear.set(find(tensors, name + ".weight", out.count, in.count),
+                   find(tensors, name + ".bias", 1, out.count), in, out, first_output);
+    } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument(name + ": " + error.what());
+    }
+}
+
+}  // namespace
+
+Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
+             const Kernels& kernels)
+    : shape_(checked(shape)),
+      precision_(precision),
+      kernels_(kernels),
+      activation_(activation_named(shape.activation)),
+      wide_(plain_axis(shape.hidden, kernels)),
+      inner_(plain_axis(shape.intermediate, kernels)),
+      heads_(heads_axis(shape.heads, shape.hidden / shape.heads, kernels)) {
+    const std::string at = "embeddings.";
+    words_ = find(tensors, at + "word_embeddings.weight", shape.vocabulary, shape.hidden);
+    places_ = find(tensors, at + "position_embeddings.weight", shape.positions, shape.hidden);
+    const std::string types = at + "token_type_embeddings.weight";
+    if (const auto found = tensors.find(types); found != tensors.end()) {
+        types_ = find(tensors, types, found->second.rows, shape.hidden);
+    }
+    after_embedding_ = load_norm(tensors, at + "LayerNorm", wide_);
+    layers_.reserve(shape.layers);
+    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+        load_layer(tensors, "encoder.layer." + std::to_string(layer) + ".");
+    }
+    load_head(tensors);
+}
+
+void Model::load_layer(const Tensors& tensors, const std::string& at) {
+    Layer layer;
+    layer.in = Linear(wide_.padded, 3 * heads_.padded, precision_, kernels_);
+    std::size_t first = 0;
+    for (const char* part : {"query", "key", "value"}) {
+        load_linear(layer.in, tensors, at + "attention.self." + part, wide_, heads_, first);
+        first += heads_.padded;
+    }
+    layer.out = Linear(heads_.padded, wide_.padded, precision_, kernels_);
+    load_linear(layer.out, tensors, at + "attention.output.dense", heads_, wide_);
+    layer.up = Linear(wide_.padded, inner_.padded, precision_, kernels_);
+    load_linear(layer.up, tensors, at + "intermediate.dense", wide_, inner_);
+    layer.down = Linear(inner_.padded, wide_.padded, precision_, kernels_);
+    load_linear(layer.down, tensors, at + "output.dense", inner_, wide_);
+    layer.after_attention = load_norm(tensors, at + "attention.output.LayerNorm", wide_);
+    layer.after_feed_forward = load_norm(tensors, at + "output.LayerNorm", wide_);
+    layers_.push_back(std::move(layer));
+}
+
+void Model::load_head(const Tensors& tensors) {
+    dense_ = Linear(wide_.padded, wide_.padded, Precision::fp32, kernels_);
+    load_linear(dense_, tensors, "dense", wide_, wide_);
+    logit_ = load_vector(find(tensors, "logit.weight", 1, shape_.hidden), wide_.padded);
+    find(tensors, "logit.bias", 1, 1).read_row(0, &logit_bias_);
+}
+
+void Model::check(const Rows& rows) const {
+    const auto unused = static_cast<std::size_t>(shape_.padding_id + 1);
+    const std::size_t most = shape_.positions > unused ? shape_.positions - unused : 0;
+    for (std::size_t row = 0; row < rows.count(); ++row) {
+        const std::size_t length = rows.length(row);
+        if (length < 1 || length > most) {
+            throw std::invalid_argument(
+                "row " + std::to_string(row) + " has " + std::to_string(length) +
+                " tokens; expected 1 to " + std::to_string(most));
+        }
+    }
+    const std::size_t types = types_.data != nullptr ? types_.rows : 1;
+    for (std::size_t at = 0; at < rows.starts.back(); ++at) {
+        const std::int32_t id = rows.ids[at];
+        if (id < 0 || static_cast<std::size_t>(id) >= shape_.vocabulary) {
+            throw std::invalid_argument("token id " + std::to_string(id) +
+                                        " is not in the vocabulary of " +
+                                        std::to_string(shape_.vocabulary));
+        }
+        const std::int32_t type = rows.types[at];
+        if (type < 0 || static_cast<std::size_t>(type) >= types) {
+            throw std::invalid_argument("token type " + std::to_string(type) +
+                                        " is not one of the model's " + std::to_string(types));
+        }
+    }
+}
+
+}  // namespace secondpass

@@ -1,0 +1,83 @@
+// A BERT-shaped encoder with a head of one logit: its weights, and their forward pass.
+//
+//   Model (immutable, shared by all threads)  --Pass per pack-->  logits
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "buffer.hpp"
+#include "kernels.hpp"
+#include "linear.hpp"
+#include "tensor.hpp"
+#include "workspace.hpp"
+
+namespace secondpass {
+
+struct Shape {
+    std::size_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
+    std::size_t vocabulary = 0, positions = 0;
+    // RoBERTa: the first token's position is padding_id + 1, and a token that is the padding itself
+    // does not count. BERT: -1, which no token is.
+    std::int32_t padding_id = -1;
+    float eps = 1e-12F;
+    std::string activation;  // gelu, gelu_tanh, quick_gelu, relu or silu
+};
+
+// Rows of token ids laid end to end; row r is at starts[r] up to starts[r + 1].
+struct Rows {
+    const std::int32_t* ids;
+    const std::int32_t* types;
+    std::vector<std::size_t> starts;
+
+    std::size_t count() const { return starts.size() - 1; }
+    std::size_t length(std::size_t row) const { return starts[row + 1] - starts[row]; }
+};
+
+struct Norm {
+    Buffer<float> weight, bias;  // padded with zeros
+};
+
+struct Layer {
+    Linear in;  // query, key and value: three axes of heads
+    Linear out, up, down;
+    Norm after_attention, after_feed_forward;
+};
+
+class Model {
+public:
+    // Throws std::invalid_argument where tensors are missing, of another shape or not finite.
+    Model(const Shape& shape, const Tensors& tensors, Precision precision, const Kernels& kernels);
+
+    // Throws std::invalid_argument for an id, type or length that the model does not have.
+    void check(const Rows& rows) const;
+
+    // Logits of the rows numbered in `pack`, to logits[row]. The rows must have been checked.
+    void forward(const Rows& rows, const std::vector<std::size_t>& pack, Workspace& memory,
+                 float* logits) const;
+
+    const Kernels& kernels() const { return kernels_; }
+    Precision precision() const { return precision_; }
+
+private:
+    friend class Pass;
+
+    void load_layer(const Tensors& tensors, const std::string& at);
+    void load_head(const Tensors& tensors);
+
+    Shape shape_;
+    Precision precision_;
+    const Kernels& kernels_;
+    Activation activation_;
+    Axis wide_, inner_, heads_;
+    Tensor words_, places_, types_;  // as stored; types_ may be absent
+    Norm after_embedding_;
+    std::vector<Layer> layers_;
+    Linear dense_;  // always fp32, as is the logit
+    Buffer<float> logit_;
+    float logit_bias_ = 0.0F;
+};
+
+}  // namespace secondpass
