@@ -3,8 +3,9 @@
     python benchmarks/quality.py --data ../shared/data/eval --sets scifact cmrc2018_dev --queries 100
 
 For each set: index it (one passage a document), take BM25's best `depth` for the first queries by
-order of file, score them with each model, and measure with pytrec_eval. With two --models the second
-model scores the same candidates, which shows what another precision costs. Writes
+order of file, score them with each model, and measure with pytrec_eval. A model is a name or folder with
+a precision; all score the same candidates, and the last one is what the others are compared with,
+so that the cost of a precision shows. Writes
 benchmarks/results/quality-SET.json.
 """
 
@@ -24,6 +25,7 @@ import pytrec_eval
 from machine import describe
 
 from secondpass import CrossEncoder, Index, Passage
+from secondpass.engine import Compute
 from secondpass.pipeline import z_scores
 
 RESULTS = Path(__file__).parent / "results"
@@ -62,6 +64,11 @@ def interval(differences: list[float], seed: int = 1) -> list[float]:
     values = np.array(differences)
     draws = np.random.default_rng(seed).choice(values, (10_000, len(values))).mean(axis=1)
     return [round(float(edge), 4) for edge in np.quantile(draws, [0.025, 0.975])]
+
+
+def load(model: str) -> CrossEncoder:
+    name, _, precision = model.partition("@")
+    return CrossEncoder.load(name, compute=Compute(precision=precision or "auto"))
 
 
 def measure(folder: Path, arguments: argparse.Namespace, models: list[CrossEncoder]) -> dict:
@@ -111,13 +118,15 @@ def measure(folder: Path, arguments: argparse.Namespace, models: list[CrossEncod
             for label, total in zip(arguments.models, seconds, strict=True)
         },
     }
-    if len(models) == 2:
-        a, b = (np.array(values) for values in logits)
-        result["between_models"] = {
-            "largest_logit_difference": round(float(np.abs(a - b).max()), 4),
-            "mean_logit_difference": round(float(np.abs(a - b).mean()), 4),
-            "correlation": round(float(np.corrcoef(a, b)[0, 1]), 6),
+    reference = np.array(logits[-1])
+    result["compared_with_" + Path(arguments.models[-1]).name] = {
+        Path(label).name: {
+            "largest_logit_difference": round(float(np.abs(values - reference).max()), 4),
+            "mean_logit_difference": round(float(np.abs(values - reference).mean()), 4),
+            "correlation": round(float(np.corrcoef(values, reference)[0, 1]), 6),
         }
+        for label, values in zip(arguments.models[:-1], map(np.array, logits[:-1]), strict=True)
+    }
     return result
 
 
@@ -127,10 +136,12 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["scifact", "cmrc2018_dev"])
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--depth", type=int, default=50)
-    parser.add_argument("--models", nargs="+", default=["mini"], help="at most two")
+    parser.add_argument(
+        "--models", nargs="+", default=["mini@int8"], help="NAME@PRECISION, the reference last"
+    )
     parser.add_argument("--label", default="quality", help="first part of the result files' names")
     arguments = parser.parse_args()
-    models = [CrossEncoder.load(name) for name in arguments.models]
+    models = [load(name) for name in arguments.models]
     RESULTS.mkdir(exist_ok=True)
     for name in arguments.sets:
         report = {

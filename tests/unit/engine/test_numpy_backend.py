@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from checkpoints import VARIANTS
-from secondpass.engine import CrossEncoder
+from secondpass.engine import Compute, CrossEncoder
 from secondpass.engine.backends.numpy import equal_length_packs
+from secondpass.engine.backends.table import BACKENDS
 from secondpass.engine.batching import Row, pack
 from secondpass.errors import EngineError
 
@@ -50,11 +51,13 @@ def test_logits_equal_those_of_transformers(variant, checkpoint):
 
 
 @pytest.mark.parametrize("variant", ["roberta", "xlm-roberta"])
-def test_a_padding_token_that_a_text_spells_out_does_not_count(variant, checkpoint):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_padding_token_that_a_text_spells_out_does_not_count(backend, variant, checkpoint):
     pairs = [("a panda?", "hi <pad> there <pad><pad> panda")]
     expected = transformers_logits(checkpoint(variant), pairs)
 
-    logits = CrossEncoder.load(checkpoint(variant)).score(pairs)
+    exact = Compute(precision="fp32")
+    logits = CrossEncoder.load(checkpoint(variant), backend=backend, compute=exact).score(pairs)
 
     np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=0)
 
