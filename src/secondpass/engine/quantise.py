@@ -18,7 +18,7 @@ LEVELS = 127
 def quantise_rows(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """int8[rows, columns] and float32[rows] whose product is `matrix`, to half a level a weight."""
     largest = np.abs(matrix).max(axis=1)
-    # below this a row is nothing but zeros, and dividing by its scale would overflow
+    # Below, a scale would be subnormal or zero, and a level off by more than a half.
     scales = np.where(largest > 1e-30, largest / LEVELS, 1.0).astype(np.float32)
     return np.rint(matrix / scales[:, None]).astype(np.int8), scales
 
