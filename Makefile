@@ -37,8 +37,9 @@ demo: $(core) ## Index docs/ and search it, before and after the second pass
 		$(bin)/secondpass search "$$query" --index $(index) --top-k 3; \
 	done
 
+# One thread a worker for the libraries of the tests: more would wait for each other.
 test: $(dev) ## Run the tests; PYTEST_ARGS="-k words" narrows them
-	$(bin)/python -m pytest $(PYTEST_ARGS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(dev) ## Check style, format and the direction of imports
 	$(bin)/ruff check
