@@ -34,14 +34,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 TIMING = """
 import json, time
 from secondpass import CrossEncoder
-started = time.perf_counter()
-model = CrossEncoder.load()
-figures = {"load_ms": 1000 * (time.perf_counter() - started)}
-for count in (1, 10, 50):
-    texts = ["The giant panda is a bear species endemic to China. " * 8 + str(n) for n in range(count)]
+from secondpass.engine import Compute
+figures = {}
+for precision in ("int8", "fp32"):
     started = time.perf_counter()
-    model.rerank("what is a panda?", texts)
-    figures[f"rerank_{count}_ms"] = 1000 * (time.perf_counter() - started)
+    model = CrossEncoder.load(compute=Compute(precision=precision))
+    figures[f"{precision}_load_ms"] = 1000 * (time.perf_counter() - started)
+    for count in (1, 10, 50):
+        text = "The giant panda is a bear species endemic to China. " * 8
+        texts = [text + str(n) for n in range(count)]
+        started = time.perf_counter()
+        model.rerank("what is a panda?", texts)
+        figures[f"{precision}_rerank_{count}_ms"] = 1000 * (time.perf_counter() - started)
+figures["backend"] = model.backend_name
 figures["tokens_a_text"] = len(model.token_spans(texts[0]))
 print(json.dumps(figures))
 """
@@ -104,6 +109,7 @@ def main() -> None:
         memory = [float(run(python, "-c", MEMORY, cwd=clone)) for _ in range(REPEATS)]
         report["resident_mb_reranking_50"] = round(statistics.median(memory))
         timings = [json.loads(run(python, "-c", TIMING, cwd=clone)) for _ in range(REPEATS)]
+        report["backend"] = timings[0].pop("backend")
         report["median"] = {
             name: round(statistics.median(one[name] for one in timings), 1) for name in timings[0]
         }
