@@ -30,7 +30,7 @@ help: ## Show this help
 demo: $(core) ## Index docs/ and search it, before and after the second pass
 	@mkdir -p $(dir $(index))
 	$(bin)/secondpass index docs/ --index $(index)
-	@for query in "What is a cross-encoder?" "为什么要重排？"; do \
+	@for query in "How do I remove a document from the index?" "为什么要重排？"; do \
 		printf '\n== before, first stage only: %s\n' "$$query"; \
 		$(bin)/secondpass search "$$query" --index $(index) --top-k 3 --no-rerank; \
 		printf '\n== after, second pass: %s\n' "$$query"; \
