@@ -129,7 +129,8 @@ LoadedModel load(const Shape& shape, const std::map<std::string, Array>& arrays,
 nb::object forward(const LoadedModel& loaded, const Integers& ids, const Integers& types,
                    const Integers& lengths) {
     const std::size_t count = lengths.shape(0);
-    auto logits = std::make_unique<float[]>(count);
+    const std::size_t outputs = loaded.model->outputs();
+    auto out = std::make_unique<float[]>(count * outputs);
     bool whole = true;
     {
         const nb::gil_scoped_release released;
@@ -140,7 +141,7 @@ nb::object forward(const LoadedModel& loaded, const Integers& ids, const Integer
         call.items = packs.size();
         call.threads = loaded.threads;
         call.work = [&](std::size_t pack, Workspace& memory) {
-            loaded.model->forward(rows, packs[pack], memory, logits.get());
+            loaded.model->forward(rows, packs[pack], memory, out.get());
         };
         call.cancelled = interrupted;
         whole = ThreadPool::of_process().run(call);
@@ -148,11 +149,11 @@ nb::object forward(const LoadedModel& loaded, const Integers& ids, const Integer
     if (!whole) {
         throw nb::python_error();  // what the signal's handler raised
     }
-    float* values = logits.get();
-    const nb::capsule owner(logits.release(), [](void* held) noexcept {
+    float* values = out.get();
+    const nb::capsule owner(out.release(), [](void* held) noexcept {
         delete[] static_cast<float*>(held);
     });
-    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<1>>(values, {count}, owner));
+    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(values, {count, outputs}, owner));
 }
 
 }  // namespace
@@ -176,16 +177,18 @@ NB_MODULE(_native, module) {
         .def_rw("positions", &Shape::positions)
         .def_rw("padding_id", &Shape::padding_id)
         .def_rw("eps", &Shape::eps)
-        .def_rw("activation", &Shape::activation);
+        .def_rw("activation", &Shape::activation)
+        .def_rw("head", &Shape::head);
     nb::class_<Options>(module, "Options", "How a model is to be computed.")
         .def(nb::init<>())
         .def_rw("precision", &Options::precision)
         .def_rw("instruction_set", &Options::instruction_set)
         .def_rw("threads", &Options::threads);
-    nb::class_<LoadedModel>(module, "Model", "A cross-encoder; many threads may use one.")
+    nb::class_<LoadedModel>(module, "Model", "An encoder with its head; many threads may use one.")
         .def(nb::new_(&load), nb::arg("shape"), nb::arg("tensors"), nb::arg("options"))
         .def("forward", &forward, nb::arg("ids"), nb::arg("types"), nb::arg("lengths"),
-             "Logits, float32[rows], of rows laid end to end.")
+             "What the head gives for rows laid end to end: float32[rows, 1] of logits, or "
+             "float32[rows, hidden] of vectors.")
         .def_prop_ro("instruction_set", [](const LoadedModel& loaded) {
             return std::string(loaded.model->kernels().name);
         });

@@ -1,6 +1,6 @@
 // The forward pass of one pack: rows laid end to end, no padding between them.
 //
-//   embed -> layer x (n - 1) -> last layer, first tokens only -> head
+//   embed -> layer x (n - 1) -> last layer, of the tokens that the head reads -> head
 //
 // A pack is computed by one thread from end to end, so nothing waits inside a layer.
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "model.hpp"
+#include "pooling.hpp"
 
 namespace secondpass {
 namespace {
@@ -47,16 +48,21 @@ public:
                               std::max(tokens_ * std::max(heads, wide), tile * inner));
     }
 
-    void run(float* logits) {
+    void run(float* out) {
         embed();
         for (std::size_t at = 0; at + 1 < model_.layers_.size(); ++at) {
             const Layer& layer = model_.layers_[at];
             attend(layer);
             finish(layer, tokens_);
         }
-        attend_first(model_.layers_.back());
-        finish(model_.layers_.back(), pack_.size());
-        head(logits);
+        if (model_.head_ == Head::mean) {
+            attend(model_.layers_.back());
+            finish(model_.layers_.back(), tokens_);
+        } else {
+            attend_first(model_.layers_.back());
+            finish(model_.layers_.back(), pack_.size());
+        }
+        head(out);
     }
 
 private:
@@ -213,7 +219,21 @@ private:
         }
     }
 
-    void head(float* logits) {
+    void head(float* out) {
+        if (model_.head_ == Head::logit) {
+            logits(out);
+            return;
+        }
+        const std::size_t wide = model_.wide_.padded;
+        for (std::size_t at = 0; at < pack_.size(); ++at) {
+            const bool mean = model_.head_ == Head::mean;
+            const Pooled states{state(mean ? starts_[at] : at), wide,
+                                mean ? rows_.length(pack_[at]) : 1};
+            pool(states, model_.wide_.count, out + pack_[at] * model_.outputs());
+        }
+    }
+
+    void logits(float* out) {
         const std::size_t wide = model_.wide_.padded;
         LinearCall dense = call(model_.dense_, {memory_.states.data(), nullptr}, pack_.size());
         dense.out = memory_.mixed.data();
@@ -224,7 +244,7 @@ private:
             for (std::size_t i = 0; i < model_.wide_.count; ++i) {
                 sum += model_.logit_[i] * std::tanh(pooled[i]);
             }
-            logits[pack_[at]] = sum + model_.logit_bias_;
+            out[pack_[at]] = sum + model_.logit_bias_;
         }
     }
 
@@ -237,8 +257,8 @@ private:
 };
 
 void Model::forward(const Rows& rows, const std::vector<std::size_t>& pack, Workspace& memory,
-                    float* logits) const {
-    Pass(*this, rows, pack, memory).run(logits);
+                    float* out) const {
+    Pass(*this, rows, pack, memory).run(out);
 }
 
 }  // namespace secondpass

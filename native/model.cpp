@@ -15,6 +15,13 @@ Activation activation_named(const std::string& name) {
                                 "'; choose from gelu, gelu_tanh, quick_gelu, relu, silu");
 }
 
+Head head_named(const std::string& name) {
+    if (name == "logit") return Head::logit;
+    if (name == "cls") return Head::cls;
+    if (name == "mean") return Head::mean;
+    throw std::invalid_argument("unknown head '" + name + "'; choose from logit, cls, mean");
+}
+
 const Shape& checked(const Shape& shape) {
     constexpr std::size_t most = std::size_t{1} << 20;  // products of two widths fit any size_t
     for (const std::size_t size : {shape.hidden, shape.layers, shape.heads, shape.intermediate}) {
@@ -65,6 +72,7 @@ Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
       precision_(precision),
       kernels_(kernels),
       activation_(activation_named(shape.activation)),
+      head_(head_named(shape.head)),
       wide_(plain_axis(shape.hidden, kernels)),
       inner_(plain_axis(shape.intermediate, kernels)),
       heads_(heads_axis(shape.heads, shape.hidden / shape.heads, kernels)) {
@@ -80,7 +88,9 @@ Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
     for (std::size_t layer = 0; layer < shape.layers; ++layer) {
         load_layer(tensors, "encoder.layer." + std::to_string(layer) + ".");
     }
-    load_head(tensors);
+    if (head_ == Head::logit) {
+        load_head(tensors);
+    }
 }
 
 void Model::load_layer(const Tensors& tensors, const std::string& at) {

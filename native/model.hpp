@@ -1,6 +1,6 @@
-// A BERT-shaped encoder with a head of one logit: its weights, and their forward pass.
+// A BERT-shaped encoder with one of its heads: its weights, and their forward pass.
 //
-//   Model (immutable, shared by all threads)  --Pass per pack-->  logits
+//   Model (immutable, shared by all threads)  --Pass per pack-->  logits, or vectors
 #pragma once
 
 #include <cstddef>
@@ -16,6 +16,10 @@
 
 namespace secondpass {
 
+// What becomes of the last layer: a logit of the first token's state, that state itself, or the mean
+// of the states of all tokens.
+enum class Head { logit, cls, mean };
+
 struct Shape {
     std::size_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
     std::size_t vocabulary = 0, positions = 0;
@@ -24,6 +28,7 @@ struct Shape {
     std::int32_t padding_id = -1;
     float eps = 1e-12F;
     std::string activation;  // gelu, gelu_tanh, quick_gelu, relu or silu
+    std::string head = "logit";  // or cls, mean
 };
 
 // Rows of token ids laid end to end; row r is at starts[r] up to starts[r + 1].
@@ -54,9 +59,13 @@ public:
     // Throws std::invalid_argument for an id, type or length that the model does not have.
     void check(const Rows& rows) const;
 
-    // Logits of the rows numbered in `pack`, to logits[row]. The rows must have been checked.
+    // What the head gives for the rows numbered in `pack`, to out[row * outputs()] and on. The rows
+    // must have been checked.
     void forward(const Rows& rows, const std::vector<std::size_t>& pack, Workspace& memory,
-                 float* logits) const;
+                 float* out) const;
+
+    // Floats a row: one logit, or a vector of the hidden size.
+    std::size_t outputs() const { return head_ == Head::logit ? 1 : shape_.hidden; }
 
     const Kernels& kernels() const { return kernels_; }
     Precision precision() const { return precision_; }
@@ -71,11 +80,13 @@ private:
     Precision precision_;
     const Kernels& kernels_;
     Activation activation_;
+    Head head_;
     Axis wide_, inner_, heads_;
     Tensor words_, places_, types_;  // as stored; types_ may be absent
     Norm after_embedding_;
     std::vector<Layer> layers_;
-    Linear dense_;  // always fp32, as is the logit
+    // Of the logit alone, and always fp32.
+    Linear dense_;
     Buffer<float> logit_;
     float logit_bias_ = 0.0F;
 };

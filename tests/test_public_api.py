@@ -13,6 +13,7 @@ import pytest
 import secondpass
 
 NAMES = [
+    "BiEncoder",
     "Candidate",
     "CrossEncoder",
     "Document",

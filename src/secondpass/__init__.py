@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from secondpass.engine.bi_encoder import BiEncoder
     from secondpass.engine.cross_encoder import CrossEncoder
     from secondpass.errors import SecondpassError
     from secondpass.ingest import load, split
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "BiEncoder",
     "Candidate",
     "CrossEncoder",
     "Document",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "BiEncoder": "engine.bi_encoder",
     "Candidate": "types",
     "CrossEncoder": "engine.cross_encoder",
     "Document": "types",

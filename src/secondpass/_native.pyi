@@ -16,7 +16,10 @@ def kernel_names() -> list[str]:
     """The instruction sets that a Model can be told to use here, best first; the last is portable."""
 
 class Shape:
-    """The sizes of a model. `activation` is gelu, gelu_tanh, quick_gelu, relu or silu."""
+    """The sizes of a model. `activation` is gelu, gelu_tanh, quick_gelu, relu or silu.
+
+    `head` is logit, cls or mean.
+    """
 
     hidden: int
     layers: int
@@ -27,6 +30,7 @@ class Shape:
     padding_id: int
     eps: float
     activation: str
+    head: str
 
 class Options:
     """How a model is to be computed: precision fp32 or int8, an instruction set or auto."""
@@ -36,7 +40,7 @@ class Options:
     threads: int
 
 class Model:
-    """A cross-encoder; many threads may use one. ValueError for what does not fit together."""
+    """An encoder with its head; many threads may use one. ValueError for what does not fit together."""
 
     def __init__(
         self, shape: Shape, tensors: Mapping[str, NDArray[np.generic]], options: Options
@@ -48,4 +52,7 @@ class Model:
     def forward(
         self, ids: NDArray[np.int32], types: NDArray[np.int32], lengths: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Logits, float32[rows], of rows laid end to end."""
+        """What the head gives for rows laid end to end.
+
+        Logits as float32[rows, 1], or vectors as float32[rows, hidden].
+        """

@@ -1,15 +1,17 @@
 """The contracts between the layers, on one page.
 
-contract    implemented by                                   checked by (testing.py)
-Backend     engine.backends.*                                check_backend
-Reranker    engine.CrossEncoder                              check_reranker
-Retriever   retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
-Store       retrieval.stores.*                               check_store
+contract        implemented by                                   checked by (testing.py)
+Backend         engine.backends.*                                check_backend
+VectorBackend   engine.backends.*                                check_backend
+Encoder         engine.BiEncoder                                 check_encoder
+Reranker        engine.CrossEncoder                              check_reranker
+Retriever       retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
+Store           retrieval.stores.*                               check_store
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -40,6 +42,35 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the weights; a later `forward` raises EngineError. Closing twice is allowed."""
+
+
+@runtime_checkable
+class VectorBackend(Protocol):
+    """The same forward pass with the other head: one vector a row out."""
+
+    def encode(self, batch: Batch) -> NDArray[np.float32]:
+        """Vectors, float32[rows, hidden]; that of a row depends on that row alone."""
+
+    def close(self) -> None:
+        """Release the weights; a later `encode` raises EngineError. Closing twice is allowed."""
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors whose inner product says how near they are."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A name of everything that a vector depends on: equal ones make comparable vectors."""
+
+    def encode_queries(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """A vector a query, float32[texts, dimension], each of its own text alone."""
+
+    def encode_passages(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """The same for passages, to which an encoder may do something else than to queries."""
 
 
 class Reranker(Protocol):

@@ -1,4 +1,4 @@
-"""Conformance suites: what every store, retriever, reranker and backend must do.
+"""Conformance suites: what every store, retriever, reranker, encoder and backend must do.
 
 Run them over an implementation of your own, all at once or, for a test each, by the tables:
 
@@ -12,10 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from secondpass.errors import EngineError, InvalidInput, SecondpassError, StoreError
-from secondpass.protocols import Backend, Batch, Reranker, Retriever, Store
+from secondpass.protocols import (
+    Backend,
+    Batch,
+    Encoder,
+    Reranker,
+    Retriever,
+    Store,
+    VectorBackend,
+)
 from secondpass.types import Filter, IndexedDocument, Metadata, Passage, Range
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def _expect(condition: bool, message: str) -> None:
@@ -308,6 +321,25 @@ def check_reranker(reranker: Reranker) -> None:
         check(reranker)
 
 
+# Encoders
+
+
+def check_encoder(encoder: Encoder) -> None:
+    """A vector a text, of that text alone, for odd texts too, and a name of what made it."""
+    for encode in (encoder.encode_queries, encoder.encode_passages):
+        found = encode(_TEXTS)
+        shape = ("float32", (len(_TEXTS), encoder.dimension))
+        _expect_equal((str(found.dtype), found.shape), shape, "type and shape")
+        _expect(bool((abs(found) < 1e6).all()), f"vectors: {found}")
+        _expect_equal(encode(_TEXTS[::-1]).tolist()[::-1], found.tolist(), "in another order")
+        _expect_equal(encode(iter(_TEXTS[2:3])).tolist(), found[2:3].tolist(), "a text alone")
+        _expect_equal(encode([]).shape, (0, encoder.dimension), "no texts")
+        for wrong in ("one text", [None]):
+            call = partial(encode, wrong)  # type: ignore[arg-type]
+            _expect_error(InvalidInput, call, f"encoding {wrong!r}")
+    _expect(bool(encoder.fingerprint), "the fingerprint is empty")
+
+
 # Backends
 
 
@@ -318,42 +350,47 @@ def _batch(*rows: Sequence[int]) -> Batch:
     return Batch(ids, np.zeros_like(ids), np.array([len(row) for row in rows], dtype=np.int32))
 
 
-def gives_one_float_a_row(backend: Backend) -> None:
-    """float32[rows], finite, the same when asked again, and nothing for an empty batch."""
-    rows = ([2, 4, 3], [2, 4, 5, 6, 3], [2, 3])
-    logits = backend.forward(_batch(*rows))
-    _expect_equal((str(logits.dtype), logits.shape), ("float32", (3,)), "type and shape")
-    _expect(bool((abs(logits) < 1e6).all()), f"logits: {logits}")
-    _expect_equal(backend.forward(_batch(*rows)).tolist(), logits.tolist(), "the same batch again")
-    _expect_equal(backend.forward(_batch()).shape, (0,), "an empty batch")
+def _results(backend: Backend | VectorBackend) -> Callable[[Batch], NDArray[np.float32]]:
+    return backend.encode if isinstance(backend, VectorBackend) else backend.forward
 
 
-def keeps_rows_apart(backend: Backend) -> None:
-    """The same row has the same logit, to the last bit, alone and in any company and order."""
+def gives_one_result_a_row(backend: Backend | VectorBackend) -> None:
+    """float32[rows] of logits or float32[rows, hidden] of vectors, finite, the same when repeated."""
+    run, rows = _results(backend), ([2, 4, 3], [2, 4, 5, 6, 3], [2, 3])
+    found = run(_batch(*rows))
+    shape = (3, *found.shape[1:]) if isinstance(backend, VectorBackend) else (3,)
+    _expect_equal((str(found.dtype), found.shape), ("float32", shape), "type and shape")
+    _expect(bool((abs(found) < 1e6).all()), f"results: {found}")
+    _expect_equal(run(_batch(*rows)).tolist(), found.tolist(), "the same batch again")
+    _expect_equal(run(_batch()).shape, (0, *shape[1:]), "an empty batch")
+
+
+def keeps_rows_apart(backend: Backend | VectorBackend) -> None:
+    """A row has the same logit or vector, to the last bit, alone and in any company and order."""
+    run = _results(backend)
     rows = [[2, 4 + number % 5, *[5 + number % 3] * (number % 17), 3] for number in range(40)]
-    together = backend.forward(_batch(*rows)).tolist()
-    alone = [backend.forward(_batch(row))[0] for row in rows]
+    together = run(_batch(*rows)).tolist()
+    alone = [run(_batch(row))[0].tolist() for row in rows]
     _expect_equal(together, alone, "rows together and alone")
-    turned = backend.forward(_batch(*rows[::-1])).tolist()
-    _expect_equal(turned[::-1], together, "rows in another order")
+    _expect_equal(run(_batch(*rows[::-1])).tolist()[::-1], together, "rows in another order")
 
 
-def ends_when_closed(backend: Backend) -> None:
-    """`forward` raises EngineError after `close`, which may be called twice."""
+def ends_when_closed(backend: Backend | VectorBackend) -> None:
+    """`forward` and `encode` raise EngineError after `close`, which may be called twice."""
     backend.close()
     backend.close()
-    _expect_error(EngineError, partial(backend.forward, _batch([2, 3])), "a closed backend")
+    _expect_error(EngineError, partial(_results(backend), _batch([2, 3])), "a closed backend")
 
 
-BACKEND_CHECKS: tuple[Callable[[Backend], None], ...] = (
-    gives_one_float_a_row,
+BACKEND_CHECKS: tuple[Callable[[Backend | VectorBackend], None], ...] = (
+    gives_one_result_a_row,
     keeps_rows_apart,
     ends_when_closed,
 )
 
 
-def check_backend(build: Callable[[], Backend]) -> None:
-    """Run every backend check, each on a backend of its own of a model with ten tokens or more."""
+def check_backend(build: Callable[[], Backend | VectorBackend]) -> None:
+    """Run every check, each on a backend of its own of a model with ten tokens or more."""
     for check in BACKEND_CHECKS:
         backend = build()
         try:

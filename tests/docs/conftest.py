@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
+
+from bi_encoders import write_modules
+from secondpass.engine.locate import locate as bundled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,14 +79,28 @@ trailer<</Root 1 0 R>>
 """  # without the table of offsets, which PDFium rebuilds
 
 
+@pytest.fixture(scope="session")
+def my_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The encoder of the bundled model, stored like a bi-encoder."""
+    folder = tmp_path_factory.mktemp("encoder") / "my-encoder"
+    shutil.copytree(bundled("mini"), folder)
+    path = next(folder.glob("*.safetensors"))
+    tensors = {k: v for k, v in load_file(path).items() if not k.startswith("classifier")}
+    save_file(tensors, path)
+    (folder / "secondpass.json").unlink()
+    write_modules(folder, {"pooling_mode_mean_tokens": True})
+    return folder
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(tmp_path: Path, my_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new current folder with `docs/` and the small files, and nothing set in the environment."""
     home = tmp_path / "home"
     folder = home / "you"
     # Two pages a language are enough to search in, and the long ones would take the time of many.
     long_pages = shutil.ignore_patterns("command-line.md", "python.md")
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=long_pages)
+    shutil.copytree(my_encoder, folder / "my-encoder", copy_function=os.link)
     for name, text in (FILES | {"report.pdf": PDF}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ from secondpass import errors
 from secondpass.cli import app
 from secondpass.cli.answers import answer_object, ranked_object
 from secondpass.cli.inputs import GivenText
-from secondpass.engine import Limits
+from secondpass.engine import Encoding, Limits
 from secondpass.ingest import Splitting
 from secondpass.ingest.load import LOADERS
 from secondpass.pipeline import Answer
@@ -120,7 +120,7 @@ def test_the_table_of_settings_is_that_of_the_code(language):
 
 
 @languages
-@pytest.mark.parametrize("kind", [Limits, Splitting])
+@pytest.mark.parametrize("kind", [Limits, Encoding, Splitting])
 def test_the_tables_of_fields_are_those_of_the_code(language, kind):
     found = [row[0] for row in rows(read(language, "python.md"), 3)]
     names = [f"`{field.name}`" for field in dataclasses.fields(kind)]

@@ -1,8 +1,20 @@
-"""(query, texts) -> scores. Knows no passage, no HTTP and no asyncio."""
+"""(query, texts) -> scores, and texts -> vectors. Knows no passage, no HTTP and no asyncio."""
 
+from secondpass.engine.bi_encoder import BiEncoder, EncodedTexts
 from secondpass.engine.compute import Compute
 from secondpass.engine.cross_encoder import CrossEncoder, Limits
+from secondpass.engine.encoder_spec import EncoderSpec, Encoding
 from secondpass.engine.locate import bundled_models
 from secondpass.engine.spec import ModelSpec
 
-__all__ = ["Compute", "CrossEncoder", "Limits", "ModelSpec", "bundled_models"]
+__all__ = [
+    "BiEncoder",
+    "Compute",
+    "CrossEncoder",
+    "EncodedTexts",
+    "EncoderSpec",
+    "Encoding",
+    "Limits",
+    "ModelSpec",
+    "bundled_models",
+]

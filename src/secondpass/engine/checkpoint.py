@@ -1,4 +1,4 @@
-"""Whose weights does a folder hold? A cross-encoder's, or an error that says what it is instead.
+"""Whose weights does a folder hold? Those that were asked for, or an error that says what it is instead.
 
 folder -> safetensors files, mapped -> tensors by canonical name, widened to float32 when asked for.
 Safetensors only: pickled weights can run code when they are loaded.
@@ -73,11 +73,27 @@ def load_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
     Raises ModelError for a missing or unreadable file, a bi-encoder, a head of several labels, and
     for tensors whose shapes contradict config.json.
     """
-    tensors = {name: tensor for path in weight_files(folder) for name, tensor in _read(path)}
-    weights = StoredWeights(tensors, spec.family)
+    weights = _map(folder, spec)
     _check_head(folder, spec, weights)
-    _check_shapes(folder, spec, weights)
+    _check_shapes(folder, spec, weights, {**encoder_shapes(spec), **head_shapes(spec)})
     return weights
+
+
+def load_encoder_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
+    """The weights of a bi-encoder, which has no head; raises ModelError, for a cross-encoder too."""
+    weights = _map(folder, spec)
+    if "logit.weight" in weights:
+        raise ModelError(
+            f"'{folder}' has {FAMILIES[spec.family][2]}.weight, a head that classifies: its states "
+            "are no vectors of texts; expected a bi-encoder; load a cross-encoder with CrossEncoder"
+        )
+    _check_shapes(folder, spec, weights, encoder_shapes(spec))
+    return weights
+
+
+def _map(folder: Path, spec: ModelSpec) -> StoredWeights:
+    tensors = {name: tensor for path in weight_files(folder) for name, tensor in _read(path)}
+    return StoredWeights(tensors, spec.family)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -102,11 +118,11 @@ def no_weights(where: str, files: Iterable[str]) -> ModelError:
             "never loaded; expected model.safetensors: ask for a revision that has it, or convert "
             "it with save_pretrained(..., safe_serialization=True) of transformers"
         )
-    return ModelError(f"{where} has no {PLAIN_FILE}; expected the weights of a cross-encoder")
+    return ModelError(f"{where} has no {PLAIN_FILE}; expected the weights as safetensors")
 
 
 def canonical_name(name: str, family: str) -> str | None:
-    """The name under which the backends know a tensor; None for one that no cross-encoder needs."""
+    """The name under which the backends know a tensor; None for one that no backend needs."""
     if name.endswith(SCALE):
         return None
     prefix, dense, logit = FAMILIES[family]
@@ -157,7 +173,7 @@ def _check_head(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None:
     ]
     if missing:
         what = (
-            "it is a bi-encoder (modules.json names its pooling)"
+            "it is a bi-encoder (modules.json names its pooling), which BiEncoder loads"
             if (folder / "modules.json").is_file()
             else "it is an encoder without a ranking head"
         )
@@ -173,14 +189,16 @@ def _check_head(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None:
         )
 
 
-def _check_shapes(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None:
+def _check_shapes(
+    folder: Path, spec: ModelSpec, weights: StoredWeights, expected: Mapping[str, tuple[int, ...]]
+) -> None:
     types = weights.get("embeddings.token_type_embeddings.weight")
     if types is not None and (types.shape[0] < spec.token_types or types.shape[1] != spec.hidden):
         raise ModelError(
             f"'{folder}' has token_type_embeddings of shape {types.shape}, but its config.json asks "
             f"for {(spec.token_types, spec.hidden)}; the files do not belong together"
         )
-    for name, shape in expected_shapes(spec).items():
+    for name, shape in expected.items():
         if name not in weights:
             raise ModelError(
                 f"'{folder}' lacks the tensor {name}; the download is not whole: repeat it"
@@ -192,18 +210,24 @@ def _check_shapes(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None
             )
 
 
-def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
-    """Every tensor that a forward pass of this model reads, with its shape."""
+def head_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a cross-encoder's head, with its shape."""
+    return {
+        "dense.weight": (spec.hidden, spec.hidden),
+        "dense.bias": (spec.hidden,),
+        "logit.weight": (1, spec.hidden),
+        "logit.bias": (1,),
+    }
+
+
+def encoder_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Every tensor that a forward pass reads below its head, with its shape."""
     wide, inner = spec.hidden, spec.intermediate
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (spec.vocabulary, wide),
         "embeddings.position_embeddings.weight": (spec.positions, wide),
         "embeddings.LayerNorm.weight": (wide,),
         "embeddings.LayerNorm.bias": (wide,),
-        "dense.weight": (wide, wide),
-        "dense.bias": (wide,),
-        "logit.weight": (1, wide),
-        "logit.bias": (1,),
     }
     linear = {
         "attention.self.query": (wide, wide),

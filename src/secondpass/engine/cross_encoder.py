@@ -5,7 +5,7 @@ query, texts -> encode_pairs -> plan_batches -> backend.forward -> best window -
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.compute import Compute
 from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, encode_pairs
 from secondpass.engine.locate import locate
-from secondpass.engine.pairs import PairTokenizer, check_texts
+from secondpass.engine.pairs import PairTokenizer, check_texts, listed
 from secondpass.engine.scoring import check_finite, descending, sigmoid
 from secondpass.engine.spec import ModelSpec
 from secondpass.errors import InvalidInput
@@ -170,13 +170,8 @@ class CrossEncoder:
             raise InvalidInput(f"the query is {query!r:.80}; expected a question or keywords")
         if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
             raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1, or None for all")
-        if isinstance(texts, str | Set | Mapping) or not isinstance(texts, Iterable):
-            raise InvalidInput(
-                f"texts is a {type(texts).__name__}; expected strings in an order, such as a list"
-            )
-        given = list(texts)
         check_texts([query], "query")
-        check_texts(given)
+        given = listed(texts)
         scores = self._score([(query, text) for text in given])
         probabilities = sigmoid(scores.logits)
         return [

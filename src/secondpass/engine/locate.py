@@ -10,13 +10,16 @@ from secondpass.errors import ModelError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-# Only what a cross-encoder is read from: no .bin (pickled weights), no .py (code), no ONNX twins.
+# Only what a model is read from: no .bin (pickled weights), no .py (code), no ONNX twins.
 FILES = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "secondpass.json",
     "modules.json",
+    "*_Pooling/config.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
     "model.safetensors",
     "model.int8.safetensors",
     "model.safetensors.index.json",

@@ -10,7 +10,7 @@ tokenizer's own encoding of a pair, so that it need not be known here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,25 +99,7 @@ class PairTokenizer:
     @classmethod
     def load(cls, folder: Path, *, vocabulary: int) -> PairTokenizer:
         """The tokenizer.json of a checkpoint whose embedding table has `vocabulary` rows."""
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise ModelError(
-                f"'{folder}' has no tokenizer.json; expected a fast tokenizer's file; write one with "
-                "AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers"
-            )
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the tokenizers library raises plain Exception
-            raise ModelError(f"'{path}' is no readable tokenizer: {error}") from error
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        size = tokenizer.get_vocab_size(with_added_tokens=True)
-        if size > vocabulary:
-            raise ModelError(
-                f"'{path}' has {size} tokens, but the model's embedding table {vocabulary} rows; "
-                "the files do not belong together"
-            )
-        return cls(tokenizer)
+        return cls(read_tokenizer(folder, vocabulary=vocabulary))
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Each text's ids and character spans, without specials and without any cut."""
@@ -127,6 +109,29 @@ class PairTokenizer:
             encodings = self._tokenizer.encode_batch(part, add_special_tokens=False)
             encoded.extend(_tokenized(encoding) for encoding in encodings)
         return encoded
+
+
+def read_tokenizer(folder: Path, *, vocabulary: int) -> Tokenizer:
+    """A checkpoint's tokenizer.json, without truncation and padding; raises ModelError."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(
+            f"'{folder}' has no tokenizer.json; expected a fast tokenizer's file; write one with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers"
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise ModelError(f"'{path}' is no readable tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    if size > vocabulary:
+        raise ModelError(
+            f"'{path}' has {size} tokens, but the model's embedding table {vocabulary} rows; "
+            "the files do not belong together"
+        )
+    return tokenizer
 
 
 def _run(positions: Sequence[int]) -> range:
@@ -141,6 +146,17 @@ def _tokenized(encoding: Encoding) -> TokenizedText:
 def as_ids(ids: Sequence[int]) -> Ids:
     """Token ids as int32[tokens]."""
     return np.array(ids, dtype=np.int32)
+
+
+def listed(texts: Iterable[str]) -> list[str]:
+    """The texts as a list; raises InvalidInput for what has no order, and for what is no text."""
+    if isinstance(texts, str | Set | Mapping) or not isinstance(texts, Iterable):
+        raise InvalidInput(
+            f"texts is a {type(texts).__name__}; expected strings in an order, such as a list"
+        )
+    given = list(texts)
+    check_texts(given)
+    return given
 
 
 def check_texts(texts: Sequence[str], kind: str = "text") -> None:

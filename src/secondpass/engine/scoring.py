@@ -20,11 +20,16 @@ def descending(scores: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.argsort(-np.asarray(scores), kind="stable")
 
 
-def check_finite(logits: NDArray[np.float32]) -> None:
-    """Raise EngineError where a logit is NaN or infinite: such a score would order silently wrong."""
-    bad = np.flatnonzero(~np.isfinite(logits))
+def check_finite(results: NDArray[np.float32]) -> None:
+    """Raise EngineError where a row's logit or vector is not finite: it would order silently wrong.
+
+    `results` is float32[rows], or float32[rows, hidden].
+    """
+    wrong = ~np.isfinite(results)
+    bad = np.flatnonzero(wrong.any(axis=1) if wrong.ndim == 2 else wrong)
     if len(bad):
+        first = results[bad[0]][wrong[bad[0]]].ravel()[0]
         raise EngineError(
-            f"the model gave {logits[bad[0]]} for row {bad[0]} ({len(bad)} of {len(logits)} rows); "
-            "expected finite logits; the checkpoint's weights are damaged or overflow"
+            f"the model gave {first} for row {bad[0]} ({len(bad)} of {len(results)} rows); "
+            "expected finite numbers; the checkpoint's weights are damaged or overflow"
         )

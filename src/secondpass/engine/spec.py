@@ -21,12 +21,12 @@ FAMILIES = {
 }
 GELU_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 HIDDEN_ACTIVATIONS = ("gelu", *GELU_TANH, "quick_gelu", "relu", "silu", "swish")
-FACTS = ("window_tokens", "first_stage_weight")
+FACTS = ("window_tokens", "first_stage_weight", "query_prompt", "passage_prompt")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """The shape of a cross-encoder and the facts that its files state.
+    """The shape of an encoder and the facts that its files state, those of a cross-encoder's head too.
 
     `max_tokens` bounds a whole row, specials included. `activation` is what the checkpoint names
     for turning a logit into a score: 'sigmoid' or 'identity'. `window_tokens` is the row length up
@@ -139,7 +139,7 @@ def _check_supported(config: Mapping[str, Any], facts: Mapping[str, Any], folder
     if config.get("is_decoder"):
         raise ModelError(
             f"'{folder}' is a decoder (is_decoder in config.json); expected an encoder, whose tokens "
-            "see the whole row; choose a cross-encoder"
+            "see the whole row; choose another checkpoint"
         )
     activation = config.get("hidden_act", "gelu")
     if activation not in HIDDEN_ACTIVATIONS:
@@ -155,17 +155,23 @@ def _check_supported(config: Mapping[str, Any], facts: Mapping[str, Any], folder
 
 def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
     """The object in a JSON file of a checkpoint; {} for an optional one that is absent."""
+    if optional and not path.exists():
+        return {}
+    content = load_json(path)
+    if not isinstance(content, dict):
+        raise ModelError(f"'{path}' holds no JSON object; download it again")
+    return content
+
+
+def load_json(path: Path) -> object:
+    """What a JSON file of a checkpoint holds; raises ModelError where it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: object = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        if optional:
-            return {}
         raise ModelError(
             f"'{path.parent}' has no {path.name}; expected the folder of a Hugging Face "
-            "cross-encoder (config.json, tokenizer.json, model.safetensors)"
+            "checkpoint (config.json, tokenizer.json, model.safetensors)"
         ) from error
     except (OSError, ValueError) as error:
         raise ModelError(f"'{path}' cannot be read as JSON: {error}; download it again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"'{path}' holds no JSON object; download it again")
     return content

@@ -12,6 +12,7 @@ from secondpass._native import Model, Options, Shape, kernel_names
 from secondpass.engine.checkpoint import StoredWeights
 from secondpass.engine.compute import Compute
 from secondpass.engine.cores import usable_cores
+from secondpass.engine.encoder_spec import Pooling
 from secondpass.engine.spec import GELU_TANH, ModelSpec
 from secondpass.errors import EngineError, InvalidInput, ModelError, UnknownName
 from secondpass.protocols import Batch
@@ -27,10 +28,12 @@ ACTIVATIONS = {
 }
 
 
-class NativeBackend:
-    """A cross-encoder's weights laid out for the kernels, and their forward pass."""
+class NativeModel:
+    """A model's weights laid out for the kernels, and their forward pass with one of the heads."""
 
-    def __init__(self, spec: ModelSpec, weights: StoredWeights, compute: Compute) -> None:
+    def __init__(
+        self, spec: ModelSpec, weights: StoredWeights, compute: Compute, head: str
+    ) -> None:
         names = kernel_names()
         if compute.instruction_set not in ("auto", *names):
             raise UnknownName("instruction_set", compute.instruction_set, ["auto", *names])
@@ -39,7 +42,7 @@ class NativeBackend:
         options.instruction_set = compute.instruction_set
         options.threads = usable_cores() if compute.threads is None else compute.threads
         try:
-            self._model: Model | None = Model(shape_of(spec), weights.stored(), options)
+            self._model: Model | None = Model(shape_of(spec, head), weights.stored(), options)
         except ValueError as error:
             raise ModelError(
                 f"the native backend cannot load this model: {error}; download it again, or choose "
@@ -47,14 +50,15 @@ class NativeBackend:
             ) from error
         self.instruction_set = self._model.instruction_set
 
-    def forward(self, batch: Batch) -> NDArray[np.float32]:
-        """Logits, float32[rows]; raises EngineError once the backend is closed.
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """What the head gives, float32[rows, 1] or float32[rows, hidden].
 
-        Raises InvalidInput for ids, types and lengths that the model does not have.
+        Raises EngineError once the model is closed, and InvalidInput for ids, types and lengths
+        that it does not have.
         """
         model = self._model
         if model is None:
-            raise EngineError("the model is closed; load it again to score with it")
+            raise EngineError("the model is closed; load it again to use it")
         try:
             return model.forward(*map(_int32, (batch.ids, batch.types, batch.lengths)))
         except ValueError as error:
@@ -63,6 +67,40 @@ class NativeBackend:
     def close(self) -> None:
         """Let go of the weights; calls that are running end as if nothing had happened."""
         self._model = None
+
+
+class NativeBackend:
+    """A cross-encoder on the kernels."""
+
+    def __init__(self, spec: ModelSpec, weights: StoredWeights, compute: Compute) -> None:
+        self._model = NativeModel(spec, weights, compute, "logit")
+        self.instruction_set = self._model.instruction_set
+
+    def forward(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits, float32[rows]; raises what `NativeModel.run` raises."""
+        return self._model.run(batch)[:, 0]
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._model.close()
+
+
+class NativeVectors:
+    """A bi-encoder on the kernels."""
+
+    def __init__(
+        self, spec: ModelSpec, weights: StoredWeights, pooling: Pooling, compute: Compute
+    ) -> None:
+        self._model = NativeModel(spec, weights, compute, pooling)
+        self.instruction_set = self._model.instruction_set
+
+    def encode(self, batch: Batch) -> NDArray[np.float32]:
+        """Vectors, float32[rows, hidden]; raises what `NativeModel.run` raises."""
+        return self._model.run(batch)
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._model.close()
 
 
 def refusal(spec: ModelSpec, compute: Compute) -> str | None:
@@ -74,7 +112,7 @@ def refusal(spec: ModelSpec, compute: Compute) -> str | None:
     return None
 
 
-def shape_of(spec: ModelSpec) -> Shape:
+def shape_of(spec: ModelSpec, head: str) -> Shape:
     """The sizes of a model, as the kernels want to be told them."""
     shape = Shape()
     shape.hidden = spec.hidden
@@ -86,6 +124,7 @@ def shape_of(spec: ModelSpec) -> Shape:
     shape.padding_id = -1 if spec.padding_id is None else spec.padding_id
     shape.eps = spec.eps
     shape.activation = ACTIVATIONS[spec.hidden_activation]
+    shape.head = head
     return shape
 
 

@@ -3,10 +3,11 @@
 It is the oracle that faster backends are tested against, and the backend where no compiler was.
 Rows of one length are computed together as [rows, tokens, hidden], so that nothing is padded;
 numpy multiplies such a stack matrix by matrix, so that a row's logit does not depend on its
-company, down to the last bit. In the last layer only the first token is computed, since the head
+company, down to the last bit. In the last layer only the first token is computed where the head
 reads nothing else.
 
-    ids, types -> embed -> layer x (n - 1) -> last layer, first token -> head -> logits
+    ids, types -> embed -> layer x (n - 1) -> last layer -> first token -> head -> logits
+                                                         -> first token or mean -> vectors
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from secondpass.engine.checkpoint import Weights
 from secondpass.engine.compute import Compute
+from secondpass.engine.encoder_spec import Pooling
 from secondpass.engine.spec import GELU_TANH, ModelSpec
 from secondpass.errors import EngineError
 from secondpass.protocols import Batch
@@ -28,36 +30,83 @@ PACK_TOKENS = 512  # the widest activation of a pack should stay in a core's sec
 
 
 class NumpyBackend:
-    """A cross-encoder's weights, and their forward pass; there is nothing to choose about it."""
+    """A cross-encoder's forward pass; there is nothing to choose about it."""
 
     def __init__(self, spec: ModelSpec, weights: Weights, compute: Compute | None = None) -> None:
+        self._layers = Layers(spec, weights)
+
+    def forward(self, batch: Batch) -> Floats:
+        """Logits, float32[rows]; raises EngineError once the backend is closed."""
+        weights = self._layers.open_weights()
+        logits = np.empty(len(batch.lengths), dtype=np.float32)
+        for rows, ids, types in equal_length_packs(batch):
+            states = self._layers.states(ids, types, weights, first_only=True)
+            logits[rows] = ranking_head(states[:, 0], weights)
+        return logits
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._layers.close()
+
+
+class NumpyVectors:
+    """A bi-encoder's forward pass."""
+
+    def __init__(
+        self, spec: ModelSpec, weights: Weights, pooling: Pooling, compute: Compute | None = None
+    ) -> None:
+        self._layers = Layers(spec, weights)
+        self._hidden = spec.hidden
+        self._first_only = pooling == "cls"
+
+    def encode(self, batch: Batch) -> Floats:
+        """Vectors, float32[rows, hidden]; raises EngineError once the backend is closed."""
+        weights = self._layers.open_weights()
+        vectors = np.empty((len(batch.lengths), self._hidden), dtype=np.float32)
+        for rows, ids, types in equal_length_packs(batch):
+            states = self._layers.states(ids, types, weights, first_only=self._first_only)
+            vectors[rows] = states.mean(axis=1)
+        return vectors
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._layers.close()
+
+
+class Layers:
+    """A model's weights, and what comes before the head."""
+
+    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         self._spec = spec
         self._weights: Weights | None = dict(weights.items())  # widened once, not in every layer
         self._activate = hidden_activation(spec.hidden_activation)
 
-    def forward(self, batch: Batch) -> Floats:
-        """Logits, float32[rows]; raises EngineError once the backend is closed."""
+    def open_weights(self) -> Weights:
+        """The weights, for one call; raises EngineError once they are let go of."""
         weights = self._weights
         if weights is None:
-            raise EngineError("the model is closed; load it again to score with it")
-        logits = np.empty(len(batch.lengths), dtype=np.float32)
-        for rows, ids, types in equal_length_packs(batch):
-            logits[rows] = self._head(self._first_tokens(ids, types, weights), weights)
-        return logits
+            raise EngineError("the model is closed; load it again to use it")
+        return weights
 
     def close(self) -> None:
         """Let go of the weights."""
         self._weights = None
 
-    def _first_tokens(
-        self, ids: NDArray[np.int32], types: NDArray[np.int32], weights: Weights
+    def states(
+        self,
+        ids: NDArray[np.int32],
+        types: NDArray[np.int32],
+        weights: Weights,
+        *,
+        first_only: bool,
     ) -> Floats:
-        """The last hidden state of each row's first token, float32[rows, hidden]."""
+        """The last hidden states, float32[rows, 1 or tokens, hidden]."""
         states = self._embed(ids, types, weights)
         for layer in range(self._spec.layers):
-            queries = states[:, :1] if layer == self._spec.layers - 1 else states
+            last = layer == self._spec.layers - 1
+            queries = states[:, :1] if last and first_only else states
             states = self._layer(layer, queries, states, weights)
-        return states[:, 0]
+        return states
 
     def _embed(self, ids: NDArray[np.int32], types: NDArray[np.int32], weights: Weights) -> Floats:
         states: Floats = weights["embeddings.word_embeddings.weight"][ids]
@@ -104,10 +153,11 @@ class NumpyBackend:
         states += weights[f"{name}.bias"]
         return states
 
-    def _head(self, first_tokens: Floats, weights: Weights) -> Floats:
-        """BERT calls the dense layer pooler, RoBERTa a part of its classifier; both are this."""
-        pooled = np.tanh(linear("dense", first_tokens[:, None], weights))
-        return linear("logit", pooled, weights)[:, 0, 0]
+
+def ranking_head(first_tokens: Floats, weights: Weights) -> Floats:
+    """BERT calls the dense layer pooler, RoBERTa a part of its classifier; both are this."""
+    pooled = np.tanh(linear("dense", first_tokens[:, None], weights))
+    return linear("logit", pooled, weights)[:, 0, 0]
 
 
 def equal_length_packs(

@@ -12,12 +12,18 @@ from secondpass.errors import InvalidInput, UnknownName
 
 if TYPE_CHECKING:
     from secondpass.engine.checkpoint import StoredWeights
+    from secondpass.engine.encoder_spec import Pooling
     from secondpass.engine.spec import ModelSpec
-    from secondpass.protocols import Backend
+    from secondpass.protocols import Backend, VectorBackend
 
 BACKENDS = {
     "native": "secondpass.engine.backends.native:NativeBackend",
     "numpy": "secondpass.engine.backends.numpy:NumpyBackend",
+}
+# The same forward passes with the head of a bi-encoder.
+VECTOR_BACKENDS = {
+    "native": "secondpass.engine.backends.native:NativeVectors",
+    "numpy": "secondpass.engine.backends.numpy:NumpyVectors",
 }
 # What 'auto' means. int8 is to take its place once it costs the bundled model no more than .005 of
 # nDCG@10 on any set: with a scale a token it still costs .012 on SciFact (benchmarks/results).
@@ -56,6 +62,21 @@ def build_backend(
     chosen, settled = choose_backend(name, spec, compute or Compute())
     module, _, attribute = BACKENDS[chosen].partition(":")
     backend: Backend = getattr(import_module(module), attribute)(spec, weights, settled)
+    return backend
+
+
+def build_vector_backend(
+    name: str,
+    spec: ModelSpec,
+    weights: StoredWeights,
+    pooling: Pooling,
+    compute: Compute | None = None,
+) -> VectorBackend:
+    """The backend `name` with a bi-encoder in it; raises what `choose_backend` raises."""
+    chosen, settled = choose_backend(name, spec, compute or Compute())
+    module, _, attribute = VECTOR_BACKENDS[chosen].partition(":")
+    kind = getattr(import_module(module), attribute)
+    backend: VectorBackend = kind(spec, weights, pooling, settled)
     return backend
 
 
