@@ -64,6 +64,7 @@ def pipeline(
         reranker(chosen) if rerank else None,
         depth=chosen.depth,
         blend=chosen.blend,
+        budget_ms=chosen.budget_ms if rerank else None,
     )
 
 

@@ -7,13 +7,15 @@ A Pipeline is a Retriever itself, so that it can be another pipeline's first sta
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from secondpass.errors import InvalidInput
-from secondpass.protocols import Blending, Reranker, Retriever
+from secondpass.protocols import Blending, BudgetedReranker, Reranker, Retriever
 from secondpass.types import Candidate, Hit, Ranked
 
 DEFAULT_DEPTH = 50
@@ -26,7 +28,8 @@ class Answer:
     `timings_ms` has 'retrieve', 'rerank' and 'total'. `candidates` counts what the first stage
     found, `blank` those of them that held no text and were dropped, `identical` those whose text
     another one has too, `windowed` those that were read in several windows, and `truncated` those
-    of which a part was not read. `blend` is the weight that the first stage's score had.
+    of which a part was not read. `unscored` counts those that a budget of time left in the first
+    stage's order. `blend` is the weight that the first stage's score had.
     """
 
     query: str
@@ -37,6 +40,7 @@ class Answer:
     identical: int = 0
     windowed: int = 0
     truncated: int = 0
+    unscored: int = 0
     blend: float = 0.0
 
 
@@ -46,6 +50,8 @@ class Pipeline:
     `depth` candidates go into the reranker. `blend` is the weight of the first stage's score
     beside the model's, both as z-scores over the candidates; None takes what the model states for
     itself, 0 leaves the model alone. The model reads a passage's title and headings above its text.
+    `budget_ms` bounds the time of the reranker: candidates are scored in the first stage's order, and
+    those that it does not reach keep that order below the others.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Pipeline:
         *,
         depth: int = DEFAULT_DEPTH,
         blend: float | None = None,
+        budget_ms: float | None = None,
     ) -> None:
         if not hasattr(retriever, "retrieve"):
             raise InvalidInput(
@@ -67,10 +74,16 @@ class Pipeline:
             blend = reranker.first_stage_weight if isinstance(reranker, Blending) else 0.0
         if not isinstance(blend, float | int) or not math.isfinite(blend) or blend < 0:
             raise InvalidInput(f"blend={blend} is no weight; expected 0 or more, such as 0.3")
+        if budget_ms is not None and not takes_budget(reranker):
+            raise InvalidInput(
+                f"budget_ms={budget_ms} needs a reranker that can stop in time, such as CrossEncoder; "
+                f"a {type(reranker).__name__} cannot: leave budget_ms out"
+            )
         self.retriever = retriever
         self.reranker = reranker
         self.depth = depth
         self.blend = blend
+        self.budget_ms = budget_ms
 
     def search(self, query: str, top_k: int = 10) -> list[Hit]:
         """The `top_k` best hits, best first; fewer where the first stage found fewer.
@@ -114,6 +127,7 @@ class Pipeline:
             identical=len(candidates) - len({c.passage.text_in_context for c in candidates}),
             windowed=sum(line.windows > 1 for line in lines),
             truncated=sum(line.truncated for line in lines),
+            unscored=sum(not line.scored for line in lines),
             blend=self.blend if self.reranker is not None else 0.0,
         )
 
@@ -122,23 +136,24 @@ class Pipeline:
         lines: list[Ranked | None] = [None] * len(candidates)
         if self.reranker is not None and candidates:
             texts = [candidate.passage.text_in_context for candidate in candidates]
-            for line in self.reranker.rerank(query, texts):
+            if self.budget_ms is None:
+                ranked = self.reranker.rerank(query, texts)
+            else:  # takes_budget has said so
+                budgeted = cast(BudgetedReranker, self.reranker)
+                ranked = budgeted.rerank(query, texts, budget_ms=self.budget_ms)
+            for line in ranked:
                 lines[line.index] = line
         return lines
 
     def _order(self, candidates: Sequence[Candidate], ranked: Sequence[Ranked | None]) -> list[Hit]:
         """All candidates as hits, best first, ties in the first stage's order."""
-        first = [candidate.score for candidate in candidates]
         scores = [
-            score if line is None else line.score for score, line in zip(first, ranked, strict=True)
+            candidate.score if line is None else line.score
+            for candidate, line in zip(candidates, ranked, strict=True)
         ]
-        order_scores = scores
-        if self.reranker is not None and self.blend:
-            order_scores = [
-                model + self.blend * lexical
-                for model, lexical in zip(z_scores(scores), z_scores(first), strict=True)
-            ]
-        order = sorted(range(len(candidates)), key=lambda at: -order_scores[at])
+        order_scores = self._order_scores(candidates, ranked)
+        unscored = [line is not None and not line.scored for line in ranked]
+        order = sorted(range(len(candidates)), key=lambda at: (unscored[at], -order_scores[at]))
         return [
             Hit(
                 rank=rank,
@@ -150,6 +165,35 @@ class Pipeline:
             )
             for rank, at in enumerate(order, start=1)
         ]
+
+    def _order_scores(
+        self, candidates: Sequence[Candidate], ranked: Sequence[Ranked | None]
+    ) -> list[float]:
+        """What orders each candidate: its score, blended where the pipeline blends.
+
+        Candidates that a budget left out get the lowest of the others', so that a further stage can
+        add it to its own; where it left out all of them, the first stage's scores stand.
+        """
+        first = [candidate.score for candidate in candidates]
+        reached = [at for at, line in enumerate(ranked) if line is not None and line.scored]
+        if not reached:
+            return first
+        scores = [line.score for at in reached if (line := ranked[at]) is not None]
+        if self.blend:
+            lexical = z_scores([first[at] for at in reached])
+            scores = [
+                model + self.blend * other
+                for model, other in zip(z_scores(scores), lexical, strict=True)
+            ]
+        order_scores = [min(scores)] * len(candidates)
+        for at, score in zip(reached, scores, strict=True):
+            order_scores[at] = score
+        return order_scores
+
+
+def takes_budget(reranker: Reranker | None) -> bool:
+    """Whether this reranker can stop in time: whether its `rerank` takes `budget_ms`."""
+    return reranker is not None and "budget_ms" in inspect.signature(reranker.rerank).parameters
 
 
 def z_scores(scores: Sequence[float]) -> list[float]:

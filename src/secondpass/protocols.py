@@ -15,7 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from secondpass.types import Candidate, Filter, IndexedDocument, Passage, Ranked
+from secondpass.types import (
+    Candidate,
+    EncoderRecord,
+    Filter,
+    IndexedDocument,
+    Passage,
+    Ranked,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +87,20 @@ class Reranker(Protocol):
         """The best `top_k` texts (all where None), best first; ties keep the order of `texts`."""
 
 
+class BudgetedReranker(Protocol):
+    """A reranker that can stop in time."""
+
+    def rerank(
+        self,
+        query: str,
+        texts: Sequence[str],
+        top_k: int | None = None,
+        *,
+        budget_ms: float | None = None,
+    ) -> list[Ranked]:
+        """As `Reranker.rerank`; texts not reached in time stand below, `scored` being False."""
+
+
 @runtime_checkable
 class Blending(Protocol):
     """A reranker that knows how much of the first stage's score does its order good."""
@@ -132,6 +153,31 @@ class LexicalSearch(Protocol):
         self, query: str, depth: int, where: Filter | None = None
     ) -> list[tuple[str, float]]:
         """At most `depth` (passage id, BM25 score), best first; ties by the order of adding."""
+
+
+class DenseSearch(Protocol):
+    """Search by vectors, all of one encoder.
+
+    A store takes vectors once it has recorded their encoder; from then on every document must bring
+    them: float32, of the recorded dimension, finite and not zero. Anything else is InvalidInput.
+    """
+
+    def encoder(self) -> EncoderRecord | None:
+        """What made the vectors; None where there are none and documents come without."""
+
+    def record_encoder(self, record: EncoderRecord) -> None:
+        """Say what will make the vectors. StoreError where passages or another encoder are there."""
+
+    def search_dense(
+        self, vector: NDArray[np.float32], depth: int, where: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """At most `depth` (passage id, cosine), best first; ties by the order of adding.
+
+        `vector` is float32[dimension]. StoreError where the store has no vectors.
+        """
+
+    def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of these passages, float32[ids, dimension]; InvalidInput for an unknown id."""
 
 
 class Store(PassageWriter, PassageReader, LexicalSearch, Protocol):

@@ -38,6 +38,7 @@ class Settings:
     depth: int = 50  # candidates that go into the reranker
     top_k: int = 5  # hits that come out
     blend: float | None = None  # weight of the first stage's z-score; None: what the model states
+    budget_ms: float | None = None  # time for the reranker; None: as long as it takes
     split_by: str = "auto"  # how documents become passages: a strategy of ingest.split
     passage_size: int = 200  # largest passage, in passage_unit
     passage_overlap: int = 0  # what neighbouring passages share, in passage_unit

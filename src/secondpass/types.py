@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar]
@@ -72,11 +77,25 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class IndexedDocument:
-    """A document as a store keeps it: its passages in order, and a digest that changes with them."""
+    """A document as a store keeps it: its passages in order, and a digest that changes with them.
+
+    `vectors` is float32[passages, dimension], in the order of passages and of length 1, where the
+    index has an encoder; None where it has none, or where nobody asked for them.
+    """
 
     id: str
     digest: str
     passages: tuple[Passage, ...]
+    vectors: NDArray[np.float32] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRecord:
+    """What made a store's vectors: `name` finds the encoder again, `fingerprint` tells it apart."""
+
+    name: str
+    fingerprint: str
+    dimension: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +134,9 @@ class Ranked:
 
     `score` is the raw logit, `probability` its sigmoid. `window` is the piece of
     the text that scored best, None where the whole text was read at once; `windows` counts the
-    pieces that were scored. `truncated` says that a part of the text was not read at all.
+    pieces that were scored. `truncated` says that a part of the text was not read at all. `scored`
+    is False where a budget of time ended before this text: it stands below all scored ones, in its
+    given order, with the score -inf and the probability 0.
     """
 
     index: int
@@ -124,6 +145,7 @@ class Ranked:
     window: Window | None = None
     windows: int = 1
     truncated: bool = False
+    scored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +155,8 @@ class Hit:
     Hits are ordered by `order_score`: the reranker's logit, or, where a pipeline blends, the
     z-scored logit plus the weighted z-scored score of the first stage. `score` stays the raw logit
     and `probability` its sigmoid; without a reranker `score` is the first stage's
-    and `probability` is None.
+    and `probability` is None. Where a budget ended before the reranker reached a candidate,
+    `ranked.scored` is False and `order_score` that of the lowest hit that it reached.
     """
 
     rank: int

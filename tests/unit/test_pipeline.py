@@ -200,3 +200,32 @@ def test_z_scores_have_no_scale(scores, factor, shift):
     assert sum(values) == pytest.approx(0, abs=1e-5)
     if max(scores, default=0) - min(scores, default=0) > 1:
         assert z_scores([factor * one + shift for one in scores]) == pytest.approx(values, abs=1e-5)
+
+
+class TwoInTime(Lengths):
+    """Reaches two texts within any budget."""
+
+    def rerank(self, query: str, texts, top_k=None, *, budget_ms=None) -> list[Ranked]:
+        reached = len(texts) if budget_ms is None else 2
+        ranked = super().rerank(query, texts[:reached])
+        missed = [Ranked(at, float("-inf"), 0.0, scored=False) for at in range(reached, len(texts))]
+        return [*ranked, *missed][:top_k]
+
+
+@pytest.mark.parametrize("blend", [0.0, 0.5])
+def test_what_a_budget_left_out_keeps_the_first_stages_order_below(blend):
+    first = Fixed("aa", "bbbb", "cccccc", "d", scores=(9.0, 8.0, 7.0, 6.0))
+
+    answer = Pipeline(first, TwoInTime(), blend=blend, budget_ms=5).explain("query")
+
+    assert [hit.document for hit in answer.hits[2:]] == ["d2", "d3"]
+    assert answer.unscored == 2
+    floor = min(hit.order_score for hit in answer.hits[:2])
+    assert [hit.order_score for hit in answer.hits[2:]] == [floor, floor]
+    candidates = Pipeline(first, TwoInTime(), blend=blend, budget_ms=5).retrieve("query", 4)
+    assert [one.passage.id for one in candidates] == [hit.passage.id for hit in answer.hits]
+
+
+def test_a_budget_needs_a_reranker_that_can_stop():
+    with pytest.raises(InvalidInput, match="cannot: leave budget_ms out"):
+        Pipeline(Fixed("a"), Lengths(), budget_ms=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from secondpass.pipeline import Answer
 from secondpass.types import Hit, Passage, Ranked, Window
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+UNSCORED = "–"  # in a table, for a text that the budget did not reach
 SHOWN_CHARACTERS = 400  # of a passage in a table; the other formats show it whole
 
 
@@ -68,6 +70,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
             "identical": answer.identical,
             "windowed": answer.windowed,
             "truncated": answer.truncated,
+            "unscored": answer.unscored,
         },
     }
 
@@ -80,7 +83,7 @@ def hit_object(hit: Hit) -> dict[str, Any]:
     )
     return {
         "rank": hit.rank,
-        "score": hit.score,
+        "score": finite(hit.score),
         "probability": hit.probability,
         "text": hit.text,
         "document": hit.document,
@@ -94,6 +97,7 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         "metadata": dict(passage.metadata),
         "window": window_object(hit.window),
         "truncated": hit.ranked is not None and hit.ranked.truncated,
+        "scored": hit.ranked is None or hit.ranked.scored,
     }
 
 
@@ -110,7 +114,8 @@ def _print_hits(answer: Answer) -> None:
     for hit in answer.hits:
         numbers: list[str | Text] = [f"{hit.score:.3g}"]
         if hit.probability is not None:
-            numbers = [_moved(hit.moved), f"{hit.probability:.2f}"]
+            reached = hit.ranked is None or hit.ranked.scored
+            numbers = [_moved(hit.moved), f"{hit.probability:.2f}" if reached else UNSCORED]
         passage = marked(excerpt(hit.text, answer.query), answer.query)
         cell = Text.assemble((source(hit.passage), "cyan"), "\n", passage)
         table.add_row(str(hit.rank), *numbers, cell)
@@ -123,6 +128,7 @@ def _summary(answer: Answer) -> str:
     for count, what in (
         (answer.windowed, "read in windows"),
         (answer.truncated, "cut off"),
+        (answer.unscored, "not scored within the budget"),
         (answer.blank, "blank, dropped"),
         (answer.identical, "with a text that another has too"),
     ):
@@ -161,7 +167,9 @@ def _print_ranked_table(ranked: Sequence[Ranked], given: Sequence[GivenText], qu
     table.add_column("text", overflow="fold")
     for at, line in enumerate(ranked):
         text = marked(excerpt(given[line.index].text_in_context, query), query)
-        numbers = (f"{line.probability:.2f}", f"{line.score:.2f}")
+        numbers = (UNSCORED, UNSCORED)
+        if line.scored:
+            numbers = (f"{line.probability:.2f}", f"{line.score:.2f}")
         table.add_row(str(at + 1), _moved(line.index - at), *numbers, text)
     Console().print(table)
 
@@ -171,13 +179,19 @@ def ranked_object(rank: int, line: Ranked, given: GivenText) -> dict[str, Any]:
     return {
         "rank": rank,
         "index": given.index,
-        "score": line.score,
+        "score": finite(line.score),
         "probability": line.probability,
         "text": given.text,
         **({} if given.id is None else {"id": given.id}),
         "window": window_object(line.window),
         "truncated": line.truncated,
+        "scored": line.scored,
     }
+
+
+def finite(score: float) -> float | None:
+    """A score as JSON can have it: nothing for a text that the budget did not reach."""
+    return score if math.isfinite(score) else None
 
 
 def window_object(window: Window | None) -> dict[str, int] | None:

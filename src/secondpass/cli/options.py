@@ -28,6 +28,12 @@ Offline = Annotated[
     bool | None, typer.Option("--offline", help="Never touch the network", show_default=False)
 ]
 Backend = Annotated[str | None, typer.Option("--backend", help="What computes [default: auto]")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-ms", metavar="MS", help="Time for the model; what it misses stays below"
+    ),
+]
 OutputFormat = Annotated[
     Format, typer.Option("--format", "-f", help="auto: a table on a terminal, text in a pipe")
 ]

@@ -13,6 +13,7 @@ from secondpass.cli.inputs import STDIN, read_queries, read_texts
 from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
     Backend,
+    Budget,
     IndexFile,
     Model,
     Offline,
@@ -43,6 +44,7 @@ def search(
         float | None,
         typer.Option(help="Weight of the first stage's score [default: the model's own]"),
     ] = None,
+    budget_ms: Budget = None,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="First stage only")] = False,
     where: Where = None,
     form: OutputFormat = Format.auto,
@@ -74,6 +76,7 @@ def search(
             "offline": offline,
             "backend": backend,
             "blend": blend,
+            "budget_ms": budget_ms,
         }
     )
     with build.index(chosen) as opened:
@@ -119,6 +122,7 @@ def rerank(
     revision: Revision = None,
     offline: Offline = None,
     backend: Backend = None,
+    budget_ms: Budget = None,
     form: OutputFormat = Format.auto,
 ) -> None:
     """Rank texts, a line each.
@@ -129,8 +133,18 @@ def rerank(
     """
     given = read_texts(file)
     chosen = build.settings(
-        {"model": model, "revision": revision, "offline": offline, "backend": backend}
+        {
+            "model": model,
+            "revision": revision,
+            "offline": offline,
+            "backend": backend,
+            "budget_ms": budget_ms,
+        }
     )
     with build.reranker(chosen) as reranker:
-        ranked = reranker.rerank(query, [one.text_in_context for one in given], top_k)
+        texts = [one.text_in_context for one in given]
+        ranked = reranker.rerank(query, texts, budget_ms=chosen.budget_ms)
+    if unscored := sum(not line.scored for line in ranked):
+        hint(f"not scored within {chosen.budget_ms:g} ms: {unscored} of {len(ranked)} texts")
+    ranked = ranked[:top_k]
     print_ranked(ranked, given, form.resolved(), query)

@@ -6,6 +6,7 @@ from secondpass.engine.cross_encoder import CrossEncoder, Limits
 from secondpass.engine.encoder_spec import EncoderSpec, Encoding
 from secondpass.engine.locate import bundled_models
 from secondpass.engine.spec import ModelSpec
+from secondpass.engine.tokenized import TokenizedText
 
 __all__ = [
     "BiEncoder",
@@ -16,5 +17,6 @@ __all__ = [
     "Encoding",
     "Limits",
     "ModelSpec",
+    "TokenizedText",
     "bundled_models",
 ]

@@ -5,6 +5,8 @@ query, texts -> encode_pairs -> plan_batches -> backend.forward -> best window -
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +17,15 @@ from numpy.typing import NDArray
 
 from secondpass.engine.backends.table import build_backend, choose_backend
 from secondpass.engine.batching import pack, plan_batches
+from secondpass.engine.budget import CostModel, check_budget, within
 from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.compute import Compute
 from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, encode_pairs
 from secondpass.engine.locate import locate
-from secondpass.engine.pairs import PairTokenizer, check_texts, listed
+from secondpass.engine.pairs import PairTokenizer, check_texts, listed, ordered
 from secondpass.engine.scoring import check_finite, descending, sigmoid
 from secondpass.engine.spec import ModelSpec
+from secondpass.engine.tokenized import Text, TokenizedText, check_tokenized, size_of
 from secondpass.errors import InvalidInput
 from secondpass.protocols import Backend
 from secondpass.types import Ranked, Window
@@ -82,12 +86,28 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairScores:
-    """The scores of pairs, in their order: logits float32[pairs], and how each was read."""
+    """The scores of pairs, in their order: logits float32[pairs], and how each was read.
+
+    A pair that was not reached has a window count of 0 and the logit -inf.
+    """
 
     logits: NDArray[np.float32]
     windows: list[Window | None]
     window_counts: list[int]
     truncated: set[int]
+
+    @classmethod
+    def empty(cls, pairs: int) -> PairScores:
+        """Room for so many pairs, none of them scored."""
+        return cls(np.full(pairs, -np.inf, dtype=np.float32), [None] * pairs, [0] * pairs, set())
+
+    def put(self, start: int, part: PairScores) -> None:
+        """Fill in the pairs from `start` on."""
+        end = start + len(part.logits)
+        self.logits[start:end] = part.logits
+        self.windows[start:end] = part.windows
+        self.window_counts[start:end] = part.window_counts
+        self.truncated.update(start + at for at in part.truncated)
 
     def take(self, order: Sequence[int]) -> PairScores:
         """The scores of these pairs, in this order, repeated where `order` repeats."""
@@ -113,6 +133,7 @@ class CrossEncoder:
     backend_name: str
     limits: Limits = field(default_factory=Limits)
     precision: str = "fp32"
+    costs: CostModel = field(default_factory=CostModel)
 
     @classmethod
     def load(
@@ -146,7 +167,7 @@ class CrossEncoder:
         """The weight of the first stage's z-score that a pipeline should add to this model's."""
         return self.spec.first_stage_weight
 
-    def score(self, pairs: Iterable[tuple[str, str]]) -> NDArray[np.float32]:
+    def score(self, pairs: Iterable[tuple[str, Text]]) -> NDArray[np.float32]:
         """The raw logits of (query, text) pairs, float32[pairs] in input order, higher for better.
 
         A pair's logit does not depend on the other pairs. Raises InvalidInput for a query that
@@ -157,22 +178,36 @@ class CrossEncoder:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise InvalidInput(f"pair {at} is {pair!r:.80}; expected a (query, text) tuple")
         check_texts([query for query, _ in given], "query")
-        check_texts([text for _, text in given])
+        self._check([text for _, text in given])
         return self._score([(query, text) for query, text in given]).logits
 
-    def rerank(self, query: str, texts: Iterable[str], top_k: int | None = None) -> list[Ranked]:
+    def rerank(
+        self,
+        query: str,
+        texts: Iterable[Text],
+        top_k: int | None = None,
+        *,
+        budget_ms: float | None = None,
+    ) -> list[Ranked]:
         """The `top_k` texts that answer `query` best (all where None), best first.
 
-        Ties keep the order of `texts`; a blank text is scored like any other. Raises InvalidInput
-        for a blank query, for top_k < 1 and for what is no text.
+        Ties keep the order of `texts`; a blank text is scored like any other. A text may be handed
+        over as `tokenize` gave it. With `budget_ms`, texts are scored in their given order until the
+        time is up; those that were not reached follow in that order, their `scored` being False.
+        The very first call of a model has nothing to plan by and may take a text longer. Raises
+        InvalidInput for a blank query, for top_k < 1, for a budget that is no span of time, and for
+        what is no text.
         """
         if not isinstance(query, str) or not query.strip():
             raise InvalidInput(f"the query is {query!r:.80}; expected a question or keywords")
         if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
             raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1, or None for all")
+        check_budget(budget_ms)
         check_texts([query], "query")
-        given = listed(texts)
-        scores = self._score([(query, text) for text in given])
+        given = ordered(texts)
+        self._check(given)
+        seconds = math.inf if budget_ms is None else budget_ms / 1000
+        scores = self._score([(query, text) for text in given], seconds)
         probabilities = sigmoid(scores.logits)
         return [
             Ranked(
@@ -182,9 +217,19 @@ class CrossEncoder:
                 window=scores.windows[at],
                 windows=scores.window_counts[at],
                 truncated=int(at) in scores.truncated,
+                scored=scores.window_counts[at] > 0,
             )
             for at in descending(scores.logits)[:top_k]
         ]
+
+    def tokenize(self, texts: Iterable[str]) -> list[TokenizedText]:
+        """The texts as this model's tokenizer reads them, to be kept and handed to `rerank`.
+
+        They hold plain arrays: ids int32[tokens] and offsets int32[tokens, 2]. Raises InvalidInput
+        for what is no text.
+        """
+        encoded = self.tokenizer.encode(listed(texts))
+        return [TokenizedText(text.ids, text.spans, text.tokenizer) for text in encoded]
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """The characters that each of the text's tokens stands for, in order."""
@@ -207,28 +252,48 @@ class CrossEncoder:
     ) -> None:
         self.close()
 
-    def _score(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
-        """Scores of all pairs; identical pairs go through the model once."""
+    def _check(self, texts: Sequence[Text]) -> None:
+        check_tokenized(texts, tokenizer=self.tokenizer.digest, vocabulary=self.spec.vocabulary)
+        check_texts([text for text in texts if not isinstance(text, TokenizedText)])
+
+    def _score(self, pairs: Sequence[tuple[str, Text]], seconds: float = math.inf) -> PairScores:
+        """Scores of all pairs that can be had in time; identical pairs go through the model once.
+
+        What is not reached has no window and the score -inf.
+        """
         unique = list(dict.fromkeys(pairs))
+        sizes = [size_of(query) + size_of(text) for query, text in unique]
+        scores = PairScores.empty(len(unique))
+        if math.isinf(seconds):
+            start = time.perf_counter()
+            scores.put(0, self._score_all(unique))
+            self.costs.learn(sizes, time.perf_counter() - start)
+        else:
+
+            def score(start: int, end: int) -> None:
+                scores.put(start, self._score_all(unique[start:end]))
+
+            within(seconds, sizes, self.costs, score, time.perf_counter)
+        where = {pair: at for at, pair in enumerate(unique)}
+        return scores.take([where[pair] for pair in pairs])
+
+    def _score_all(self, pairs: Sequence[tuple[str, Text]]) -> PairScores:
         reach = self.limits.reach(self.spec)
-        encoded = encode_pairs(unique, self.tokenizer, reach, self.spec.token_types)
+        encoded = encode_pairs(pairs, self.tokenizer, reach, self.spec.token_types)
         logits = np.empty(len(encoded.rows), dtype=np.float32)
         lengths = [len(row.ids) for row in encoded.rows]
         for batch in plan_batches(lengths, max_tokens=self.limits.batch_tokens):
             logits[batch] = self.backend.forward(pack([encoded.rows[row] for row in batch]))
         check_finite(logits)
-        best = best_windows(logits, encoded, len(unique))
-        where = {pair: at for at, pair in enumerate(unique)}
-        return best.take([where[pair] for pair in pairs])
+        return best_windows(logits, encoded, len(pairs))
 
 
 def best_windows(logits: NDArray[np.float32], encoded: EncodedPairs, pairs: int) -> PairScores:
     """For each pair its best row's logit and window; the first of equals."""
-    best = np.full(pairs, -np.inf, dtype=np.float32)
-    windows: list[Window | None] = [None] * pairs
-    counts = [0] * pairs
+    best = PairScores.empty(pairs)
+    best.truncated.update(encoded.truncated)
     for logit, owner, window in zip(logits, encoded.owners, encoded.windows, strict=True):
-        counts[owner] += 1
-        if logit > best[owner]:
-            best[owner], windows[owner] = logit, window
-    return PairScores(best, windows, counts, encoded.truncated)
+        best.window_counts[owner] += 1
+        if logit > best.logits[owner]:
+            best.logits[owner], best.windows[owner] = logit, window
+    return best

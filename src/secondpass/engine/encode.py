@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secondpass.engine.batching import Row
-from secondpass.engine.pairs import PairTokenizer, TokenizedText
+from secondpass.engine.pairs import PairTokenizer
+from secondpass.engine.tokenized import Text, TokenizedText
 from secondpass.engine.windows import plan_windows
 from secondpass.errors import InvalidInput
 from secondpass.types import Window
@@ -63,26 +67,28 @@ class EncodedPairs:
 
 
 def encode_pairs(
-    pairs: Sequence[tuple[str, str]], tokenizer: PairTokenizer, reach: Reach, token_types: int
+    pairs: Sequence[tuple[str, Text]], tokenizer: PairTokenizer, reach: Reach, token_types: int
 ) -> EncodedPairs:
     """The rows of all pairs, in the order of pairs and of windows within a text."""
     queries = _encode_once([query for query, _ in pairs], tokenizer)
-    texts = _encode_once([text for _, text in pairs], tokenizer)
+    texts = _encode_once([text for _, text in pairs if isinstance(text, str)], tokenizer)
     encoded = EncodedPairs([], [], [], set())
     template = tokenizer.template
     for owner, (query, text) in enumerate(pairs):
-        query_ids, tokens = queries[query].ids, texts[text]
+        query_ids = queries[query].ids
+        tokens = texts[text] if isinstance(text, str) else text
         room = reach.room(len(query_ids), template.specials)
         spans = plan_windows(len(tokens.ids), room=room, overlap=min(reach.overlap, room // 2))
         whole = len(spans) == 1
         if reach.long_texts == "truncate" and not whole:
             spans = spans[:1]
             encoded.truncated.add(owner)
+        offsets = None if whole else tokens.spans  # read once a text: it is a copy
         for start, end in spans:
             row = template.join(query_ids, tokens.ids[start:end], token_types=token_types)
             encoded.rows.append(row)
             encoded.owners.append(owner)
-            encoded.windows.append(None if whole else _characters(tokens, start, end))
+            encoded.windows.append(None if offsets is None else _characters(offsets, start, end))
     return encoded
 
 
@@ -91,5 +97,5 @@ def _encode_once(texts: Sequence[str], tokenizer: PairTokenizer) -> dict[str, To
     return dict(zip(unique, tokenizer.encode(unique), strict=True))
 
 
-def _characters(tokens: TokenizedText, start: int, end: int) -> Window:
-    return Window(int(tokens.spans[start, 0]), int(tokens.spans[end - 1, 1]))
+def _characters(spans: NDArray[np.int32], start: int, end: int) -> Window:
+    return Window(int(spans[start, 0]), int(spans[end - 1, 1]))

@@ -10,28 +10,24 @@ tokenizer's own encoding of a pair, so that it need not be known here.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from secondpass.engine.batching import Row
+from secondpass.engine.tokenized import TokenizedText
 from secondpass.errors import InvalidInput, ModelError
 
 Ids = NDArray[np.int32]
+T = TypeVar("T")
 PROBE = ("a", "b")
 TEXTS_AT_ONCE = 512  # bounds the memory of the tokenizer's own objects, about 100 bytes a token
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenizedText:
-    """A text's ids without specials, and for each the characters it stands for: int32[tokens, 2]."""
-
-    ids: Ids
-    spans: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,14 +88,15 @@ class PairTokenizer:
     thread encodes is what makes the tokenizers library fail with "Already borrowed".
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, digest: str = "") -> None:
         self._tokenizer = tokenizer
+        self.digest = digest
         self.template = PairTemplate.read(tokenizer)
 
     @classmethod
     def load(cls, folder: Path, *, vocabulary: int) -> PairTokenizer:
         """The tokenizer.json of a checkpoint whose embedding table has `vocabulary` rows."""
-        return cls(read_tokenizer(folder, vocabulary=vocabulary))
+        return cls(read_tokenizer(folder, vocabulary=vocabulary), tokenizer_digest(folder))
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Each text's ids and character spans, without specials and without any cut."""
@@ -107,7 +104,7 @@ class PairTokenizer:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             part = list(texts[start : start + TEXTS_AT_ONCE])
             encodings = self._tokenizer.encode_batch(part, add_special_tokens=False)
-            encoded.extend(_tokenized(encoding) for encoding in encodings)
+            encoded.extend(TokenizedText(as_ids(one.ids), one, self.digest) for one in encodings)
         return encoded
 
 
@@ -134,13 +131,14 @@ def read_tokenizer(folder: Path, *, vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
+def tokenizer_digest(folder: Path) -> str:
+    """A name of what a checkpoint's tokenizer does: the SHA-256 of its tokenizer.json."""
+    with (folder / "tokenizer.json").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _run(positions: Sequence[int]) -> range:
     return range(positions[0], positions[0] + len(positions))
-
-
-def _tokenized(encoding: Encoding) -> TokenizedText:
-    spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
-    return TokenizedText(as_ids(encoding.ids), spans)
 
 
 def as_ids(ids: Sequence[int]) -> Ids:
@@ -150,13 +148,18 @@ def as_ids(ids: Sequence[int]) -> Ids:
 
 def listed(texts: Iterable[str]) -> list[str]:
     """The texts as a list; raises InvalidInput for what has no order, and for what is no text."""
+    given = ordered(texts)
+    check_texts(given)
+    return given
+
+
+def ordered(texts: Iterable[T]) -> list[T]:
+    """What was given for texts, as a list; raises InvalidInput for what has no order."""
     if isinstance(texts, str | Set | Mapping) or not isinstance(texts, Iterable):
         raise InvalidInput(
             f"texts is a {type(texts).__name__}; expected strings in an order, such as a list"
         )
-    given = list(texts)
-    check_texts(given)
-    return given
+    return list(texts)
 
 
 def check_texts(texts: Sequence[str], kind: str = "text") -> None:

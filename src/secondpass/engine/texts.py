@@ -5,7 +5,6 @@ texts -> prompt + text -> ids -> the first that fit -> Row(specials, ids, specia
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer, normalizers
 
 from secondpass.engine.batching import Row
-from secondpass.engine.pairs import TEXTS_AT_ONCE, as_ids, read_tokenizer
+from secondpass.engine.pairs import TEXTS_AT_ONCE, as_ids, read_tokenizer, tokenizer_digest
 from secondpass.errors import ModelError
 
 
@@ -43,8 +42,7 @@ class TextTokenizer:
         if lower_case:
             then = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
             tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *then])
-        with (folder / "tokenizer.json").open("rb") as file:
-            return cls(tokenizer, hashlib.file_digest(file, "sha256").hexdigest())
+        return cls(tokenizer, tokenizer_digest(folder))
 
     def rows(self, texts: Sequence[str], *, max_tokens: int) -> tuple[list[Row], list[int]]:
         """A row a text, of at most `max_tokens`, and the numbers of the texts that were cut."""

@@ -204,3 +204,32 @@ def test_inputs_are_not_changed(model):
     model.rerank("a", texts)
 
     assert texts == ["b", "a", ""]
+
+
+def test_a_budget_that_suffices_changes_nothing(model):
+    texts = [f"panda {at}" for at in range(20)] + ["panda 3"]
+
+    assert model.rerank("a panda?", texts, budget_ms=600_000) == model.rerank("a panda?", texts)
+
+
+def test_what_a_budget_does_not_reach_stays_below_in_its_order(model):
+    texts = [f"panda {at} " * 40 for at in range(2000)]
+    model.rerank("a panda?", texts[:40])  # so that the cost of a text is known
+
+    ranked = model.rerank("a panda?", texts, budget_ms=20)
+
+    reached = [line for line in ranked if line.scored]
+    missed = [line for line in ranked if not line.scored]
+    assert missed, "2000 texts cannot even be tokenised in 20 ms"
+    assert ranked == reached + missed
+    assert {line.index for line in reached} == set(range(len(reached)))
+    assert [line.index for line in missed] == list(range(len(reached), len(texts)))
+    assert all(line.score == -np.inf and line.probability == 0.0 for line in missed)
+    whole = {line.index: line for line in model.rerank("a panda?", texts[: len(reached)])}
+    assert all(whole[line.index] == line for line in reached)
+
+
+@pytest.mark.parametrize("budget", [0, -5, float("nan"), "soon"])
+def test_a_budget_is_a_span_of_time(budget, model):
+    with pytest.raises(InvalidInput, match="budget_ms"):
+        model.rerank("a panda?", ["panda"], budget_ms=budget)
