@@ -10,6 +10,9 @@ extern const Kernels portable_kernels;
 #if defined(SECONDPASS_AVX2)
 extern const Kernels avx2_kernels;
 #endif
+#if defined(SECONDPASS_AVX_VNNI)
+extern const Kernels avx_vnni_kernels;
+#endif
 #if defined(SECONDPASS_AVX512)
 extern const Kernels avx512_kernels;
 #endif
@@ -22,6 +25,11 @@ std::vector<const Kernels*> usable_kernels() {
 #if defined(SECONDPASS_AVX512)
     if (cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512_vnni && cpu.fma) {
         usable.push_back(&avx512_kernels);
+    }
+#endif
+#if defined(SECONDPASS_AVX_VNNI)
+    if (cpu.avx_vnni && cpu.avx2 && cpu.fma) {
+        usable.push_back(&avx_vnni_kernels);
     }
 #endif
 #if defined(SECONDPASS_AVX2)

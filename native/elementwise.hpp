@@ -1,4 +1,4 @@
-// What is done to each number of a row by itself: exp, activations, LayerNorm, quantising.
+// What is done to each number of a row by itself: powers, activations, LayerNorm, quantising.
 // Templates over the simd_*.hpp files.
 #pragma once
 
@@ -10,29 +10,25 @@
 namespace secondpass {
 namespace {
 
-// e^x to 2 units in the last place, for x cut to [-87, 88]. 2^n e^r with |r| <= ln 2 / 2: ln 2 in
-// two parts keeps r exact, the polynomial is that of Cephes. NaN stays NaN: max and min give back
-// their second operand where it is one.
+// 2^x to 2e-7 of itself, for x cut to [-126, 127]: 2^n 2^f with |f| <= 1/2, the polynomial fitted by
+// least largest error. NaN stays NaN: max and min give back their second operand where it is one.
 template <class S>
-typename S::Floats exponential(typename S::Floats x) {
-    x = S::min(S::set(88.0F), S::max(S::set(-87.0F), x));
-    const auto n = S::round(S::mul(x, S::set(1.44269504F)));
-    auto r = S::fma(n, S::set(-0.693359375F), x);
-    r = S::fma(n, S::set(2.12194440e-4F), r);
-    auto p = S::set(1.9875691500e-4F);
-    p = S::fma(p, r, S::set(1.3981999507e-3F));
-    p = S::fma(p, r, S::set(8.3334519073e-3F));
-    p = S::fma(p, r, S::set(4.1665795894e-2F));
-    p = S::fma(p, r, S::set(1.6666665459e-1F));
-    p = S::fma(p, r, S::set(5.0000001201e-1F));
-    p = S::fma(S::mul(p, r), r, S::add(r, S::set(1.0F)));
+typename S::Floats power_of_two(typename S::Floats x) {
+    x = S::min(S::set(127.0F), S::max(S::set(-126.0F), x));
+    const auto n = S::round(x);
+    const auto f = S::sub(x, n);
+    auto p = S::fma(f, S::set(1.326472731e-3F), S::set(9.671512991e-3F));
+    p = S::fma(p, f, S::set(5.550733581e-2F));
+    p = S::fma(p, f, S::set(2.402224243e-1F));
+    p = S::fma(p, f, S::set(6.931470037e-1F));
+    p = S::fma(p, f, S::set(1.0F));
     return S::scale(p, n);
 }
 
 // x * sigmoid(argument), which silu, quick_gelu and the tanh form of gelu all are.
 template <class S>
 typename S::Floats gated(typename S::Floats x, typename S::Floats argument) {
-    const auto e = exponential<S>(S::sub(S::set(0.0F), argument));
+    const auto e = power_of_two<S>(S::mul(argument, S::set(-1.44269504F)));
     return S::mul(x, S::reciprocal(S::add(S::set(1.0F), e)));
 }
 
@@ -46,7 +42,7 @@ typename S::Floats gelu(typename S::Floats x) {
     p = S::fma(p, t, S::set(1.421413741F));
     p = S::fma(p, t, S::set(-0.284496736F));
     p = S::fma(p, t, S::set(0.254829592F));
-    const auto e = exponential<S>(S::mul(S::sub(S::set(0.0F), a), a));
+    const auto e = power_of_two<S>(S::mul(S::mul(a, S::set(-1.44269504F)), a));
     const auto half_tail = S::mul(S::mul(S::mul(p, t), e), S::mul(size, S::set(0.5F)));
     return S::sub(S::max(S::set(0.0F), x), half_tail);
 }

@@ -188,7 +188,11 @@ private:
         for (std::size_t row = 0; row < queries; ++row) {
             std::fill(call.out + row * heads + written, call.out + (row + 1) * heads, 0.0F);
         }
-        model_.kernels_.attend(call);
+        if (model_.precision_ == Precision::int8) {
+            model_.kernels_.attend_int16(call);
+        } else {
+            model_.kernels_.attend_fp32(call);
+        }
     }
 
     // The layer behind its attention, for the first `count` states.

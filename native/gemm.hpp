@@ -55,6 +55,36 @@ inline void multiply(const float* a, std::size_t a_stride, const float* b, std::
     }
 }
 
+// The same for pairs of int16, which count as one input, exactly.
+template <class S, int ROWS, int VECTORS>
+inline void multiply(const std::int16_t* a, std::size_t a_stride, const float* b,
+                     std::size_t b_stride, std::size_t inputs,
+                     typename S::PairSums (&sums)[ROWS][VECTORS]) {
+    SECONDPASS_UNROLL
+    for (int row = 0; row < ROWS; ++row) {
+        SECONDPASS_UNROLL
+        for (int v = 0; v < VECTORS; ++v) {
+            sums[row][v] = S::no_sums();
+        }
+    }
+    for (std::size_t input = 0; input < inputs; ++input) {
+        decltype(S::load_pairs(b)) columns[VECTORS];
+        SECONDPASS_UNROLL
+        for (int v = 0; v < VECTORS; ++v) {
+            columns[v] = S::load_pairs(b + input * b_stride + static_cast<std::size_t>(v * S::width));
+        }
+        SECONDPASS_UNROLL
+        for (int row = 0; row < ROWS; ++row) {
+            const auto pair =
+                S::broadcast_pair(a + static_cast<std::size_t>(row) * a_stride + 2 * input);
+            SECONDPASS_UNROLL
+            for (int v = 0; v < VECTORS; ++v) {
+                sums[row][v] = S::dot_pairs(sums[row][v], pair, columns[v]);
+            }
+        }
+    }
+}
+
 // sums = offsets + levels @ panel, exact.
 template <class S, int ROWS>
 inline void multiply_levels(const typename S::Level* levels, const std::int8_t* panel,

@@ -17,7 +17,8 @@ constexpr Kernels kernel_table(const char* name) {
                    S::zero_level,
                    linear_int8<S>,
                    linear_fp32<S>,
-                   attend<S>,
+                   attend<S, PairOperands<S>>,
+                   attend<S, FloatOperands<S>>,
                    attention_scratch<S>,
                    normalise<S>,
                    quantise<S>};

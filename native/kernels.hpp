@@ -74,7 +74,8 @@ struct Kernels {
 
     void (*linear_int8)(const LinearCall&);
     void (*linear_fp32)(const LinearCall&);
-    void (*attend)(const AttentionCall&);
+    void (*attend_int16)(const AttentionCall&);  // for up to 2^19 tokens
+    void (*attend_fp32)(const AttentionCall&);
     std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_width);
     void (*normalise)(const NormCall&);
     // One row to levels in -127..127, and the scale that takes them back.

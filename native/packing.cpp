@@ -7,7 +7,7 @@ namespace secondpass {
 namespace {
 
 // More tokens read a layer's weights less often; fewer leave their activations in the cache.
-constexpr std::size_t most_tokens = 384;
+constexpr std::size_t most_tokens = 256;
 // So many packs a thread that the last ones even out what the first ones took too long.
 constexpr std::size_t packs_a_thread = 4;
 

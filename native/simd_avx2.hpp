@@ -73,11 +73,31 @@ struct Avx2 {
         return _mm256_add_epi32(sums, _mm256_madd_epi16(pair, weights));
     }
     static void store_levels(Level* to, Floats x) {
+        store_shorts(to, x);
+    }
+
+    // Pairs of int16, in the lanes of floats.
+    using PairSums = Sums;
+    static Sums no_sums() { return _mm256_setzero_si256(); }
+    static Sums load_pairs(const float* from) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    }
+    static Sums broadcast_pair(const std::int16_t* from) { return broadcast(from); }
+    static Sums dot_pairs(Sums sums, Sums a, Sums b) {
+        return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
+    }
+    static void store_shorts(std::int16_t* to, Floats x) {
         const __m256i wide = _mm256_cvtps_epi32(x);
         const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(wide),
                                                _mm256_extracti128_si256(wide, 1));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(to), narrow);
     }
+    static void store_pairs(float* to, Floats low, Floats high) {
+        const __m256i upper = _mm256_slli_epi32(_mm256_cvtps_epi32(high), 16);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                            _mm256_blend_epi16(_mm256_cvtps_epi32(low), upper, 0xAA));
+    }
+
     static void transpose(const float* from, std::size_t from_stride, float* to,
                           std::size_t to_stride) {
         transpose_8x8(from, from_stride, to, to_stride);

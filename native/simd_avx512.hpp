@@ -71,6 +71,34 @@ struct Avx512 {
         const __m512i level = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(zero_level));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(level));
     }
+
+    // Pairs of int16, in the lanes of floats.
+    using PairSums = Sums;
+    static Sums no_sums() { return _mm512_setzero_si512(); }
+    static Sums load_pairs(const float* from) { return _mm512_loadu_si512(from); }
+    static Sums broadcast_pair(const std::int16_t* from) {
+        std::int32_t pair;
+        std::memcpy(&pair, from, sizeof pair);
+        return _mm512_set1_epi32(pair);
+    }
+    static Sums dot_pairs(Sums sums, Sums a, Sums b) {
+#if defined(__GNUC__) && !defined(__clang__)
+        __asm__("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));  // see dot
+        return sums;
+#else
+        return _mm512_dpwssd_epi32(sums, a, b);
+#endif
+    }
+    static void store_shorts(std::int16_t* to, Floats x) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                            _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
+    }
+    static void store_pairs(float* to, Floats low, Floats high) {
+        const __m512i upper = _mm512_slli_epi32(_mm512_cvtps_epi32(high), 16);
+        _mm512_storeu_si512(
+            to, _mm512_mask_mov_epi16(_mm512_cvtps_epi32(low), 0xAAAAAAAAU, upper));
+    }
+
     static void transpose(const float* from, std::size_t from_stride, float* to,
                           std::size_t to_stride) {
         for (std::size_t key = 0; key < width; key += 8) {

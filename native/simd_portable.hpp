@@ -110,6 +110,56 @@ struct Portable {
     }
     static Sums dot(Sums sums, Floats level, Floats weights) { return fma(level, weights, sums); }
     static void store_levels(Level* to, Floats x) { store(to, x); }
+
+    // Pairs of int16, in the lanes of floats.
+    struct PairSums {
+        std::int32_t at[width];
+    };
+    struct Pairs {
+        std::int16_t at[width][2];
+    };
+    static PairSums no_sums() { return {}; }
+    static Floats to_floats(PairSums sums) {
+        return each([&](int i) { return static_cast<float>(sums.at[i]); });
+    }
+    static Pairs load_pairs(const float* from) {
+        Pairs pairs;
+        std::memcpy(&pairs, from, sizeof pairs);
+        return pairs;
+    }
+    static Pairs broadcast_pair(const std::int16_t* from) {
+        Pairs pairs;
+        for (auto& pair : pairs.at) {
+            std::memcpy(pair, from, sizeof pair);
+        }
+        return pairs;
+    }
+    static PairSums dot_pairs(PairSums sums, Pairs a, Pairs b) {
+        for (int lane = 0; lane < width; ++lane) {
+            sums.at[lane] += a.at[lane][0] * b.at[lane][0] + a.at[lane][1] * b.at[lane][1];
+        }
+        return sums;
+    }
+    static std::int16_t to_short(float x) {
+        // No level of something finite is as large; the scale of anything else is NaN.
+        return static_cast<std::int16_t>(x > -32768.0F && x < 32768.0F ? x : 0.0F);
+    }
+    static void store_shorts(std::int16_t* to, Floats x) {
+        const Floats whole = round(x);
+        for (int lane = 0; lane < width; ++lane) {
+            to[lane] = to_short(whole.at[lane]);
+        }
+    }
+    static void store_pairs(float* to, Floats low, Floats high) {
+        const Floats whole[2] = {round(low), round(high)};
+        Pairs pairs;
+        for (int lane = 0; lane < width; ++lane) {
+            pairs.at[lane][0] = to_short(whole[0].at[lane]);
+            pairs.at[lane][1] = to_short(whole[1].at[lane]);
+        }
+        std::memcpy(to, &pairs, sizeof pairs);
+    }
+
     // to[d][k] = from[k][d] for `width` keys and dimensions.
     static void transpose(const float* from, std::size_t from_stride, float* to,
                           std::size_t to_stride) {
