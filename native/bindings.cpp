@@ -178,7 +178,8 @@ NB_MODULE(_native, module) {
         .def_rw("padding_id", &Shape::padding_id)
         .def_rw("eps", &Shape::eps)
         .def_rw("activation", &Shape::activation)
-        .def_rw("head", &Shape::head);
+        .def_rw("head", &Shape::head)
+        .def_rw("outliers", &Shape::outliers);
     nb::class_<Options>(module, "Options", "How a model is to be computed.")
         .def(nb::init<>())
         .def_rw("precision", &Options::precision)

@@ -91,27 +91,38 @@ void normalise(const NormCall& call) {
     }
 }
 
-// Levels round(127 x / max|x|). A row that is not finite gets the scale NaN, so that it cannot pass
-// for a finite one.
+// Levels from -127 for the least to 127 for the largest number of the row, outliers aside. A row that
+// is not finite gets the scale NaN, so that it cannot pass for a finite one.
 template <class S>
-float quantise(const float* row, std::size_t padded, void* levels) {
+float quantise(const QuantiseCall& call) {
     const auto width = static_cast<std::size_t>(S::width);
-    auto most = S::set(0.0F);
+    const auto shared = [&](std::size_t i) {
+        return S::mul(S::load(call.row + i), S::load(call.shared + i));
+    };
+    auto most = shared(0), least = most;
     auto nothing = S::set(0.0F);  // 0, or NaN once something is not finite
-    for (std::size_t i = 0; i < padded; i += width) {
-        const auto x = S::load(row + i);
-        most = S::max(most, S::abs(x));
+    for (std::size_t i = 0; i < call.padded; i += width) {
+        const auto x = shared(i);
+        most = S::max(most, x);
+        least = S::min(least, x);
         nothing = S::fma(x, S::set(0.0F), nothing);
     }
-    const float largest = S::largest(most);
+    const float high = S::largest(most), low = -S::largest(S::sub(S::set(0.0F), least));
+    const float middle = 0.5F * (high + low), reach = 0.5F * (high - low);
     const float poison = S::sum(nothing);
-    const bool level = largest > 1e-30F && poison == 0.0F;  // below, 127 / largest would overflow
-    const auto factor = S::set(level ? 127.0F / largest : 0.0F);
-    for (std::size_t i = 0; i < padded; i += width) {
-        const auto x = level ? S::load(row + i) : S::set(0.0F);
-        S::store_levels(static_cast<typename S::Level*>(levels) + i, S::round(S::mul(x, factor)));
+    const bool level = reach > 1e-30F && poison == 0.0F;  // below, 127 / reach would overflow
+    const auto factor = S::set(level ? 127.0F / reach : 0.0F);
+    const auto centre = S::set(middle);
+    for (std::size_t i = 0; i < call.padded; i += width) {
+        const auto x = level ? S::sub(shared(i), centre) : S::set(0.0F);
+        S::store_levels(static_cast<typename S::Level*>(call.levels) + i,
+                        S::round(S::mul(x, factor)));
     }
-    return level ? largest / 127.0F : 1.0F + poison;
+    for (std::size_t i = 0; i < call.outlier_count; ++i) {
+        call.extras[i] = call.row[call.outliers[i]];
+    }
+    call.extras[call.outlier_count] = middle;
+    return level ? reach / 127.0F : 1.0F + poison;
 }
 
 }  // namespace

@@ -16,10 +16,12 @@ namespace {
 // Rows of the feed-forward network at a time: its wide activation should stay in a core's cache.
 constexpr std::size_t feed_forward_rows = 96;
 
-// The rows of an activation as a linear layer reads them: levels with scales, or plain floats.
+// The rows of an activation as a linear layer reads them: levels with what belongs to them, or plain
+// floats.
 struct Input {
     const void* values;
     const float* scales;
+    const float* extras;
 };
 
 }  // namespace
@@ -106,21 +108,25 @@ private:
     // Rows of floats as `linear` wants to read them; levels go to the workspace.
     Input input(const Linear& linear, const float* values, std::size_t rows) {
         if (linear.precision() == Precision::fp32) {
-            return {values, nullptr};
+            return {values, nullptr, nullptr};
         }
         const std::size_t width = linear.packed().inputs;
+        const std::size_t extras = linear.packed().extras;
+        memory_.extras.reserve(rows * extras);
+        QuantiseCall call = linear.quantising();
         for (std::size_t row = 0; row < rows; ++row) {
-            memory_.scales[row] = model_.kernels_.quantise(
-                values + row * width, width,
-                memory_.levels.data() + row * width * model_.kernels_.level_bytes);
+            call.row = values + row * width;
+            call.levels = memory_.levels.data() + row * width * model_.kernels_.level_bytes;
+            call.extras = memory_.extras.data() + row * extras;
+            memory_.scales[row] = model_.kernels_.quantise(call);
         }
-        return {memory_.levels.data(), memory_.scales.data()};
+        return {memory_.levels.data(), memory_.scales.data(), memory_.extras.data()};
     }
 
     // `first` and `count` are columns: whole panels of the layer's outputs.
     LinearCall call(const Linear& linear, Input in, std::size_t rows) const {
         const std::size_t panels = linear.outputs() / model_.kernels_.panel;
-        return {in.values, in.scales, rows, linear.packed(), 0, panels, nullptr, linear.outputs(),
+        return {in.values, in.scales, in.extras, rows, linear.packed(), 0, panels, nullptr, linear.outputs(),
                 nullptr, Activation::none};
     }
 
@@ -239,7 +245,7 @@ private:
 
     void logits(float* out) {
         const std::size_t wide = model_.wide_.padded;
-        LinearCall dense = call(model_.dense_, {memory_.states.data(), nullptr}, pack_.size());
+        LinearCall dense = call(model_.dense_, {memory_.states.data(), nullptr, nullptr}, pack_.size());
         dense.out = memory_.mixed.data();
         run_linear(dense, model_.dense_);
         for (std::size_t at = 0; at < pack_.size(); ++at) {

@@ -168,6 +168,25 @@ void tile_fp32(const LinearCall& call, Place place) {
     finish<S, ROWS>(call, place, sums);
 }
 
+// values += extras of the rows @ their weights.
+template <class S, int ROWS>
+inline void add_extras(const LinearCall& call, Place place,
+                       typename S::Floats (&values)[ROWS][S::vectors]) {
+    const std::size_t extras = call.weights.extras;
+    const float* columns = call.weights.extra + place.panel * panel_width<S>;
+    for (std::size_t extra = 0; extra < extras; ++extra, columns += call.weights.outputs) {
+        SECONDPASS_UNROLL
+        for (int row = 0; row < ROWS; ++row) {
+            const std::size_t at = (place.row + static_cast<std::size_t>(row)) * extras + extra;
+            const auto x = S::set(call.in_extras[at]);
+            SECONDPASS_UNROLL
+            for (int v = 0; v < S::vectors; ++v) {
+                values[row][v] = S::fma(x, S::load(columns + v * S::width), values[row][v]);
+            }
+        }
+    }
+}
+
 template <class S, int ROWS>
 void tile_int8(const LinearCall& call, Place place) {
     typename S::Sums sums[ROWS][S::vectors];
@@ -187,6 +206,7 @@ void tile_int8(const LinearCall& call, Place place) {
             values[row][v] = S::mul(S::to_floats(sums[row][v]), S::mul(scale, in_scale));
         }
     }
+    add_extras<S, ROWS>(call, place, values);
     finish<S, ROWS>(call, place, values);
 }
 

@@ -25,13 +25,30 @@ struct PackedWeights {
     const float* scales;          // int8 only: one a column
     const std::int32_t* offsets;  // int8 only: where a column's sum starts
     const float* bias;
-    std::size_t inputs;  // padded
+    std::size_t inputs, outputs;  // padded
+    // int8 only: rows of weights in float32, [extras][outputs], see QuantiseCall.
+    const float* extra;
+    std::size_t extras;
+};
+
+// How a row of floats becomes levels: x = middle + scale * level, but for the outliers, which share
+// no scale with the others. The products with the outliers and with the middle, the extras of a row,
+// are computed in float32.
+struct QuantiseCall {
+    const float* row;
+    std::size_t padded;
+    const float* shared;  // 0 for an outlier, 1 for the others
+    const std::uint32_t* outliers;
+    std::size_t outlier_count;
+    void* levels;
+    float* extras;  // the outliers, then the middle
 };
 
 // out = activation(in @ weights + bias) or in @ weights + bias + residual, for some panels.
 struct LinearCall {
     const void* in;          // levels or floats, a row each `inputs`
     const float* in_scales;  // int8 only: one a row
+    const float* in_extras;  // int8 only: [rows][extras]
     std::size_t rows;
     PackedWeights weights;
     std::size_t first_panel, end_panel;
@@ -78,8 +95,8 @@ struct Kernels {
     void (*attend_fp32)(const AttentionCall&);
     std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_width);
     void (*normalise)(const NormCall&);
-    // One row to levels in -127..127, and the scale that takes them back.
-    float (*quantise)(const float* row, std::size_t padded, void* levels);
+    // Levels in -127..127 and extras; returns the scale that takes the levels back.
+    float (*quantise)(const QuantiseCall&);
 };
 
 }  // namespace secondpass

@@ -26,8 +26,13 @@ Axis heads_axis(std::size_t heads, std::size_t head, const Kernels& kernels) {
     return {heads * head, head, padded_head, round_up(heads * padded_head, kernels.panel)};
 }
 
-Linear::Linear(std::size_t inputs, std::size_t outputs, Precision precision, const Kernels& kernels)
-    : kernels_(&kernels), inputs_(inputs), outputs_(outputs), precision_(precision) {
+Linear::Linear(std::size_t inputs, std::size_t outputs, Precision precision, const Kernels& kernels,
+               const Outliers& outliers)
+    : kernels_(&kernels),
+      inputs_(inputs),
+      outputs_(outputs),
+      precision_(precision),
+      outliers_(outliers) {
     bias_ = Buffer<float>(outputs);
     bias_.fill(0.0F);
     if (precision == Precision::fp32) {
@@ -45,6 +50,13 @@ Linear::Linear(std::size_t inputs, std::size_t outputs, Precision precision, con
     scales_.fill(0.0F);
     offsets_ = Buffer<std::int32_t>(outputs);
     offsets_.fill(0);
+    shared_ = Buffer<float>(inputs);
+    shared_.fill(1.0F);
+    for (const std::uint32_t place : outliers_) {
+        shared_[place] = 0.0F;
+    }
+    extra_ = Buffer<float>((outliers_.size() + 1) * outputs);
+    extra_.fill(0.0F);
 }
 
 std::size_t Linear::index(std::size_t input, std::size_t column) const {
@@ -64,12 +76,15 @@ void Linear::set(const Tensor& weight, const Tensor& bias, const Axis& in, const
     std::vector<std::int8_t> levels(in.count);
     for (std::size_t at = 0; at < out.count; ++at) {
         const std::size_t column = first_output + out.place(at);
+        weight.read_row(at, row.data());
+        if (precision_ == Precision::int8) {
+            set_extras(column, row, in);
+        }
         if (precision_ == Precision::int8 && weight.dtype == Dtype::i8) {
             const auto* stored = static_cast<const std::int8_t*>(weight.data) + at * in.count;
             set_levels(column, stored, weight.scales[at], in);
             continue;
         }
-        weight.read_row(at, row.data());
         float largest = 0.0F;
         for (std::size_t i = 0; i < in.count; ++i) {
             if (!std::isfinite(row[i])) {
@@ -97,6 +112,11 @@ void Linear::set_levels(std::size_t column, const std::int8_t* levels, float sca
         levels_[index(in.place(i), column)] = levels[i];
         sum += levels[i];
     }
+    for (const std::uint32_t place : outliers_) {
+        std::int8_t& level = levels_[index(place, column)];
+        sum -= level;
+        level = 0;
+    }
     scales_[column] = scale;
     offsets_[column] = -kernels_->zero_level * sum;
 }
@@ -106,7 +126,28 @@ PackedWeights Linear::packed() const {
     if (precision_ == Precision::fp32) {
         values = floats_.data();
     }
-    return {values, scales_.data(), offsets_.data(), bias_.data(), inputs_};
+    const std::size_t extras = precision_ == Precision::int8 ? outliers_.size() + 1 : 0;
+    return {values,   scales_.data(), offsets_.data(), bias_.data(),
+            inputs_,  outputs_,       extra_.data(),   extras};
+}
+
+QuantiseCall Linear::quantising() const {
+    return {nullptr, inputs_, shared_.data(), outliers_.data(), outliers_.size(), nullptr, nullptr};
+}
+
+// The weights of the outliers as they are; for the middle, the sum of all the others.
+void Linear::set_extras(std::size_t column, const std::vector<float>& row, const Axis& in) {
+    float sum = 0.0F;
+    for (std::size_t i = 0; i < in.count; ++i) {
+        sum += shared_[in.place(i)] * row[i];
+    }
+    extra_[outliers_.size() * outputs_ + column] = sum;
+    for (std::size_t i = 0; i < in.count; ++i) {
+        const auto found = std::find(outliers_.begin(), outliers_.end(), in.place(i));
+        if (found != outliers_.end()) {
+            extra_[static_cast<std::size_t>(found - outliers_.begin()) * outputs_ + column] = row[i];
+        }
+    }
 }
 
 }  // namespace secondpass

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "buffer.hpp"
 #include "kernels.hpp"
@@ -27,11 +28,15 @@ struct Axis {
 Axis plain_axis(std::size_t count, const Kernels& kernels);
 Axis heads_axis(std::size_t heads, std::size_t head, const Kernels& kernels);
 
+using Outliers = std::vector<std::uint32_t>;
+
 class Linear {
 public:
     Linear() = default;
-    // Zero weights from `inputs` to `outputs`, both padded.
-    Linear(std::size_t inputs, std::size_t outputs, Precision precision, const Kernels& kernels);
+    // Zero weights from `inputs` to `outputs`, both padded. `outliers` are the places of inputs that
+    // int8 leaves in float32.
+    Linear(std::size_t inputs, std::size_t outputs, Precision precision, const Kernels& kernels,
+           const Outliers& outliers = {});
 
     // Set the rows of a checkpoint's weight[out.count, in.count] and bias, `first_output` being the
     // column of its first row. int8 weights are taken as they are, others rounded to 127 levels of
@@ -42,9 +47,12 @@ public:
     Precision precision() const { return precision_; }
     std::size_t outputs() const { return outputs_; }
     PackedWeights packed() const;
+    // The call that quantises rows for this layer, but for the row.
+    QuantiseCall quantising() const;
 
 private:
     void set_levels(std::size_t column, const std::int8_t* levels, float scale, const Axis& in);
+    void set_extras(std::size_t column, const std::vector<float>& row, const Axis& in);
     std::size_t index(std::size_t input, std::size_t column) const;
 
     const Kernels* kernels_ = nullptr;
@@ -52,6 +60,8 @@ private:
     Precision precision_ = Precision::fp32;
     Buffer<std::int8_t> levels_;
     Buffer<float> floats_, scales_, bias_;
+    Buffer<float> shared_, extra_;  // see QuantiseCall and PackedWeights
+    Outliers outliers_;
     Buffer<std::int32_t> offsets_;
 };
 

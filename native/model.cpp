@@ -95,21 +95,42 @@ Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
 
 void Model::load_layer(const Tensors& tensors, const std::string& at) {
     Layer layer;
-    layer.in = Linear(wide_.padded, 3 * heads_.padded, precision_, kernels_);
+    layer.in = Linear(wide_.padded, 3 * heads_.padded, precision_, kernels_,
+                      outliers(at + "attention.self", wide_));
     std::size_t first = 0;
     for (const char* part : {"query", "key", "value"}) {
         load_linear(layer.in, tensors, at + "attention.self." + part, wide_, heads_, first);
         first += heads_.padded;
     }
-    layer.out = Linear(heads_.padded, wide_.padded, precision_, kernels_);
+    layer.out = Linear(heads_.padded, wide_.padded, precision_, kernels_,
+                       outliers(at + "attention.output.dense", heads_));
     load_linear(layer.out, tensors, at + "attention.output.dense", heads_, wide_);
-    layer.up = Linear(wide_.padded, inner_.padded, precision_, kernels_);
+    layer.up = Linear(wide_.padded, inner_.padded, precision_, kernels_,
+                      outliers(at + "intermediate.dense", wide_));
     load_linear(layer.up, tensors, at + "intermediate.dense", wide_, inner_);
-    layer.down = Linear(inner_.padded, wide_.padded, precision_, kernels_);
+    layer.down = Linear(inner_.padded, wide_.padded, precision_, kernels_,
+                        outliers(at + "output.dense", inner_));
     load_linear(layer.down, tensors, at + "output.dense", inner_, wide_);
     layer.after_attention = load_norm(tensors, at + "attention.output.LayerNorm", wide_);
     layer.after_feed_forward = load_norm(tensors, at + "output.LayerNorm", wide_);
     layers_.push_back(std::move(layer));
+}
+
+// The places of the outliers among an activation's numbers.
+Outliers Model::outliers(const std::string& activation, const Axis& axis) const {
+    Outliers places;
+    const auto found = shape_.outliers.find(activation);
+    if (found == shape_.outliers.end()) {
+        return places;
+    }
+    for (const std::uint32_t channel : found->second) {
+        if (channel >= axis.count) {
+            throw std::invalid_argument("outlier " + std::to_string(channel) + " of " + activation +
+                                        ", which has " + std::to_string(axis.count) + " channels");
+        }
+        places.push_back(static_cast<std::uint32_t>(axis.place(channel)));
+    }
+    return places;
 }
 
 void Model::load_head(const Tensors& tensors) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct Shape {
     float eps = 1e-12F;
     std::string activation;  // gelu, gelu_tanh, quick_gelu, relu or silu
     std::string head = "logit";  // or cls, mean
+    // int8: channels of an activation that stay in float32, by the name of what reads it, such as
+    // encoder.layer.0.attention.self (query, key and value read the same).
+    std::map<std::string, std::vector<std::uint32_t>> outliers;
 };
 
 // Rows of token ids laid end to end; row r is at starts[r] up to starts[r + 1].
@@ -74,6 +78,7 @@ private:
     friend class Pass;
 
     void load_layer(const Tensors& tensors, const std::string& at);
+    Outliers outliers(const std::string& activation, const Axis& axis) const;
     void load_head(const Tensors& tensors);
 
     Shape shape_;

@@ -8,7 +8,7 @@
 namespace secondpass {
 
 struct Workspace {
-    Buffer<float> states, attended, mixed, wide, scratch, scales;
+    Buffer<float> states, attended, mixed, wide, scratch, scales, extras;
     Buffer<std::byte> levels;
 
     // One pack of very long rows should not be remembered for ever.

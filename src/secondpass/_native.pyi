@@ -1,6 +1,6 @@
 """The native kernels of secondpass; absent where no compiler was there at install."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ def kernel_names() -> list[str]:
 class Shape:
     """The sizes of a model. `activation` is gelu, gelu_tanh, quick_gelu, relu or silu.
 
-    `head` is logit, cls or mean.
+    `head` is logit, cls or mean. `outliers` are the channels that int8 leaves in float32, by the name
+    of the linear layer that reads them; query, key and value are one, named without its last part.
     """
 
     hidden: int
@@ -31,6 +32,7 @@ class Shape:
     eps: float
     activation: str
     head: str
+    outliers: Mapping[str, Sequence[int]]
 
 class Options:
     """How a model is to be computed: precision fp32 or int8, an instruction set or auto."""

@@ -21,6 +21,7 @@ from secondpass.engine.compute import Compute
 from secondpass.engine.encoder_spec import EncoderSpec, Encoding
 from secondpass.engine.fingerprint import fingerprint
 from secondpass.engine.locate import locate
+from secondpass.engine.outliers import CALIBRATION, calibrate
 from secondpass.engine.pairs import check_texts, listed
 from secondpass.engine.scoring import check_finite
 from secondpass.engine.spec import ModelSpec
@@ -107,7 +108,11 @@ class BiEncoder:
         encoding = encoding or Encoding()
         files = EncoderFiles.read(locate(model, revision=revision, offline=offline), encoding)
         name, settled = choose_backend(backend, files.model, compute or Compute())
-        built = build_vector_backend(name, files.model, files.weights, files.spec.pooling, settled)
+        model_spec = files.model
+        if settled.precision == "int8" and model_spec.outliers is None:
+            rows, _ = files.tokenizer.rows(CALIBRATION, max_tokens=files.spec.max_tokens)
+            model_spec = calibrate(model_spec, files.weights, rows).spec
+        built = build_vector_backend(name, model_spec, files.weights, files.spec.pooling, settled)
         return cls(files, built, name, settled.precision, encoding.batch_tokens)
 
     @property

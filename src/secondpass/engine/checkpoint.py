@@ -55,6 +55,15 @@ class StoredWeights(Weights):
         """The shape of a tensor, without reading it."""
         return self._tensors[self._names[name]].shape
 
+    def rows(self, name: str, numbers: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Some rows of a matrix, float32[numbers, columns], without reading the others."""
+        stored = self._names[name]
+        scales = stored + SCALE
+        part = {stored: self._tensors[stored][numbers]}
+        if scales in self._tensors:
+            part[scales] = self._tensors[scales][numbers]
+        return _widen(stored, part)
+
     def stored(self) -> dict[str, NDArray[np.generic]]:
         """Every tensor as its file has it, bfloat16 as uint16; that of int8 ones as `name.scale`."""
         arrays: dict[str, NDArray[np.generic]] = {}

@@ -5,10 +5,11 @@ query, texts -> encode_pairs -> plan_batches -> backend.forward -> best window -
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -20,8 +21,9 @@ from secondpass.engine.batching import pack, plan_batches
 from secondpass.engine.budget import CostModel, check_budget, within
 from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.compute import Compute
-from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, encode_pairs
+from secondpass.engine.encode import EncodedPairs, LongTexts, Reach, calibration_rows, encode_pairs
 from secondpass.engine.locate import locate
+from secondpass.engine.outliers import MOST_ERROR, calibrate, logit_error
 from secondpass.engine.pairs import PairTokenizer, check_texts, listed, ordered
 from secondpass.engine.scoring import check_finite, descending, sigmoid
 from secondpass.engine.spec import ModelSpec
@@ -31,6 +33,8 @@ from secondpass.protocols import Backend
 from secondpass.types import Ranked, Window
 
 DEFAULT_MODEL = "mini"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,17 @@ class CrossEncoder:
         tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
         weights = load_weights(folder, spec)
         name, settled = choose_backend(backend, spec, compute or Compute())
+        calibration = None
+        if settled.precision == "int8" and spec.outliers is None:
+            calibration = calibrate(spec, weights, calibration_rows(tokenizer, spec))
+            spec = calibration.spec
         built = build_backend(name, spec, weights, settled)
+        if calibration and (error := logit_error(calibration, weights, built)) > MOST_ERROR:
+            logger.warning("int8 moves logits of '%s' by up to %.2f; fp32 is exact", model, error)
+            if compute is None or compute.precision == "auto":
+                logger.warning("fp32 takes the place of int8; precision='int8' insists on it")
+                settled = replace(settled, precision="fp32")
+                built = build_backend(name, spec, weights, settled)
         return cls(spec, tokenizer, built, name, limits, settled.precision)
 
     @property

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.engine.batching import Row
+from secondpass.engine.outliers import CALIBRATION
 from secondpass.engine.pairs import PairTokenizer
+from secondpass.engine.spec import ModelSpec
 from secondpass.engine.tokenized import Text, TokenizedText
 from secondpass.engine.windows import plan_windows
 from secondpass.errors import InvalidInput
@@ -90,6 +92,13 @@ def encode_pairs(
             encoded.owners.append(owner)
             encoded.windows.append(None if offsets is None else _characters(offsets, start, end))
     return encoded
+
+
+def calibration_rows(tokenizer: PairTokenizer, spec: ModelSpec) -> list[Row]:
+    """A few rows of this model's kind, for looking at its activations."""
+    pairs = [(query, text) for query in CALIBRATION[::2] for text in CALIBRATION[1::2]]
+    reach = Reach(spec.max_tokens, spec.max_tokens, 0, "truncate")
+    return encode_pairs(pairs, tokenizer, reach, spec.token_types).rows
 
 
 def _encode_once(texts: Sequence[str], tokenizer: PairTokenizer) -> dict[str, TokenizedText]:

@@ -1,7 +1,11 @@
-"""How does a checkpoint become a smaller one? `export` writes it anew in another precision."""
+"""How does a checkpoint become a smaller one? `export` writes it anew in another precision.
+
+What an int8 engine would look for at each load, the outlier channels, is written into secondpass.json.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,12 +14,16 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from secondpass.engine.checkpoint import INT8_FILE, load_weights
+from secondpass.engine.encode import calibration_rows
+from secondpass.engine.outliers import calibrate
+from secondpass.engine.pairs import PairTokenizer
 from secondpass.engine.quantise import SCALE, quantise_rows
-from secondpass.engine.spec import FAMILIES, ModelSpec
+from secondpass.engine.spec import FAMILIES, ModelSpec, read_json
 from secondpass.errors import InvalidInput, UnknownName
 
 PRECISIONS = ("int8",)
-KEPT = ("config.json", "tokenizer.json", "tokenizer_config.json", "secondpass.json", "README.md")
+KEPT = ("config.json", "tokenizer.json", "tokenizer_config.json", "README.md")
+FACTS = "secondpass.json"
 
 
 def export(folder: Path, out: Path, *, precision: str = "int8") -> Path:
@@ -30,6 +38,9 @@ def export(folder: Path, out: Path, *, precision: str = "int8") -> Path:
         raise InvalidInput(f"'{out}' exists; expected the name of a new folder; choose another")
     spec = ModelSpec.read(folder)
     weights = load_weights(folder, spec)
+    tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
+    if spec.outliers is None:
+        spec = calibrate(spec, weights, calibration_rows(tokenizer, spec)).spec
     half_done = out.with_name(f".{out.name}.part")
     shutil.rmtree(half_done, ignore_errors=True)
     half_done.mkdir(parents=True)
@@ -41,6 +52,8 @@ def export(folder: Path, out: Path, *, precision: str = "int8") -> Path:
     for name in KEPT:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, half_done / name)
+    facts = read_json(folder / FACTS, optional=True) | {"outliers": dict(spec.outliers or {})}
+    (half_done / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     half_done.rename(out)
     return out
 

@@ -6,7 +6,7 @@ config.json + tokenizer_config.json + secondpass.json (ours, optional) -> ModelS
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ FAMILIES = {
     "roberta": ("roberta.", "classifier.dense", "classifier.out_proj"),
     "xlm-roberta": ("roberta.", "classifier.dense", "classifier.out_proj"),
 }
+# Channels of activations that an int8 engine computes in float32, by the linear layer that reads
+# them, such as 'encoder.layer.0.attention.self' (query, key and value read the same).
+Outliers = Mapping[str, Sequence[int]]
 GELU_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 HIDDEN_ACTIVATIONS = ("gelu", *GELU_TANH, "quick_gelu", "relu", "silu", "swish")
-FACTS = ("window_tokens", "first_stage_weight", "query_prompt", "passage_prompt")
+FACTS = ("window_tokens", "first_stage_weight", "outliers", "query_prompt", "passage_prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class ModelSpec:
     `max_tokens` bounds a whole row, specials included. `activation` is what the checkpoint names
     for turning a logit into a score: 'sigmoid' or 'identity'. `window_tokens` is the row length up
     to which the model is good and `first_stage_weight` the share of the first stage's z-score that
-    a pipeline should add; both come from secondpass.json and have defaults where it is absent.
+    a pipeline should add; both come from secondpass.json and have defaults where it is absent, and so
+    do the `outliers` of engine.outliers, None where nobody has looked for them.
     """
 
     family: str
@@ -49,6 +53,7 @@ class ModelSpec:
     activation: str
     window_tokens: int
     first_stage_weight: float = 0.0
+    outliers: Outliers | None = None
 
     @classmethod
     def read(cls, folder: Path) -> ModelSpec:
@@ -100,7 +105,15 @@ def _build(
         activation=_activation(config),
         window_tokens=min(int(facts.get("window_tokens", max_tokens)), max_tokens),
         first_stage_weight=float(facts.get("first_stage_weight", 0.0)),
+        outliers=_outliers(facts),
     )
+
+
+def _outliers(facts: Mapping[str, Any]) -> Outliers | None:
+    stated = facts.get("outliers")
+    if stated is None:
+        return None
+    return {str(name): tuple(map(int, channels)) for name, channels in stated.items()}
 
 
 def _token_types(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:

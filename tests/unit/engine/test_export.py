@@ -48,6 +48,7 @@ def test_an_exported_model_has_the_rounded_weights_and_loads(variant, checkpoint
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
         "model.int8.safetensors",
+        "secondpass.json",
         "tokenizer.json",
         "tokenizer_config.json",
     ]

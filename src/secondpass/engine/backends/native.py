@@ -125,6 +125,7 @@ def shape_of(spec: ModelSpec, head: str) -> Shape:
     shape.eps = spec.eps
     shape.activation = ACTIVATIONS[spec.hidden_activation]
     shape.head = head
+    shape.outliers = {name: list(channels) for name, channels in (spec.outliers or {}).items()}
     return shape
 
 

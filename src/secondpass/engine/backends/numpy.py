@@ -25,6 +25,7 @@ from secondpass.errors import EngineError
 from secondpass.protocols import Batch
 
 Floats = NDArray[np.float32]
+Observer = Callable[[str, Floats], None]  # is told the name and the input of each linear layer
 GELU_BLOCK = 65536
 PACK_TOKENS = 512  # the widest activation of a pack should stay in a core's second-level cache
 
@@ -33,7 +34,7 @@ class NumpyBackend:
     """A cross-encoder's forward pass; there is nothing to choose about it."""
 
     def __init__(self, spec: ModelSpec, weights: Weights, compute: Compute | None = None) -> None:
-        self._layers = Layers(spec, weights)
+        self._layers = Layers(spec, dict(weights.items()))  # widened once, not in every layer
 
     def forward(self, batch: Batch) -> Floats:
         """Logits, float32[rows]; raises EngineError once the backend is closed."""
@@ -55,7 +56,7 @@ class NumpyVectors:
     def __init__(
         self, spec: ModelSpec, weights: Weights, pooling: Pooling, compute: Compute | None = None
     ) -> None:
-        self._layers = Layers(spec, weights)
+        self._layers = Layers(spec, dict(weights.items()))  # widened once, not in every layer
         self._hidden = spec.hidden
         self._first_only = pooling == "cls"
 
@@ -76,9 +77,10 @@ class NumpyVectors:
 class Layers:
     """A model's weights, and what comes before the head."""
 
-    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
+    def __init__(self, spec: ModelSpec, weights: Weights, observe: Observer | None = None) -> None:
         self._spec = spec
-        self._weights: Weights | None = dict(weights.items())  # widened once, not in every layer
+        self._weights: Weights | None = weights
+        self._observe = observe
         self._activate = hidden_activation(spec.hidden_activation)
 
     def open_weights(self) -> Weights:
@@ -120,22 +122,27 @@ class Layers:
         """One encoder layer for the tokens in `queries`, which attend to all of `states`."""
         at = f"encoder.layer.{layer}."
         mixed = self._attend(f"{at}attention.self.", queries, states, weights)
-        mixed = linear(f"{at}attention.output.dense", mixed, weights)
+        mixed = self._linear(f"{at}attention.output.dense", mixed, weights)
         mixed += queries
         mixed = self._normalise(f"{at}attention.output.LayerNorm", mixed, weights)
-        wide = self._activate(linear(f"{at}intermediate.dense", mixed, weights))
-        out = linear(f"{at}output.dense", wide, weights)
+        wide = self._activate(self._linear(f"{at}intermediate.dense", mixed, weights))
+        out = self._linear(f"{at}output.dense", wide, weights)
         out += mixed
         return self._normalise(f"{at}output.LayerNorm", out, weights)
 
     def _attend(self, at: str, queries: Floats, states: Floats, weights: Weights) -> Floats:
-        q = self._split_heads(linear(f"{at}query", queries, weights))
-        k = self._split_heads(linear(f"{at}key", states, weights))
-        v = self._split_heads(linear(f"{at}value", states, weights))
+        q = self._split_heads(self._linear(f"{at}query", queries, weights))
+        k = self._split_heads(self._linear(f"{at}key", states, weights))
+        v = self._split_heads(self._linear(f"{at}value", states, weights))
         scores = q @ k.swapaxes(-1, -2)
         scores *= np.float32(q.shape[-1] ** -0.5)
         mixed: Floats = softmax(scores) @ v
         return mixed.swapaxes(1, 2).reshape(queries.shape)
+
+    def _linear(self, name: str, states: Floats, weights: Weights) -> Floats:
+        if self._observe is not None:
+            self._observe(name, states)
+        return linear(name, states, weights)
 
     def _split_heads(self, states: Floats) -> Floats:
         """[rows, tokens, hidden] as [rows, heads, tokens, head]."""

@@ -51,7 +51,7 @@ def choose_backend(name: str, spec: ModelSpec | None, compute: Compute) -> tuple
     if chosen == "numpy":
         _check_numpy(compute)
     if compute.precision == "auto":
-        compute = replace(compute, precision=AUTO_PRECISION)
+        compute = replace(compute, precision="fp32" if chosen == "numpy" else AUTO_PRECISION)
     return chosen, compute
 
 
