@@ -12,17 +12,26 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 60
+CLANG ?= clang++
+ARM_CXX ?= aarch64-linux-gnu-g++
+ARM_RUN ?= qemu-aarch64
 
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 core := $(VENV)/.secondpass-core
 dev := $(VENV)/.secondpass-dev
 # What an installation is made from; an editable one reads the Python files in place.
-build_files := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
+build_files := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.?pp)
 package_files := $(shell find src -type f -not -name '*.py[co]' | sed 's/ /\\ /g')
 index := .demo/docs.index
 
-.PHONY: help demo test lint types format bench check-fallback clean
+# The kernels without Python, for the checks below.
+core_build := cmake -S . -D SECONDPASS_EXTENSION=OFF -D SECONDPASS_WERROR=ON
+native_tests := tests/test_native.py tests/unit/engine/test_native_backend.py \
+	tests/conformance/test_backends.py::test_backend
+
+.PHONY: help demo test lint types format bench check-fallback check-arm sanitize fuzz clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -69,6 +78,47 @@ check-fallback: $(bin)/python ## Install without a C++ compiler, into an environ
 	build/fallback/bin/secondpass rerank "What do pandas eat?" build/fallback/texts.txt --top-k 1 \
 		| grep bamboo
 	rm -rf build/fallback
+
+sanitize: $(dev) build/sanitize/address.done build/sanitize/thread.done ## Run the native tests under the sanitizers of GCC
+
+# Leaks are looked for without Python, which leaves its own.
+build/sanitize/address.done: sanitizers := address,undefined
+build/sanitize/address.done: export ASAN_OPTIONS := detect_leaks=0:detect_stack_use_after_return=1
+build/sanitize/address.done: export UBSAN_OPTIONS := print_stacktrace=1
+build/sanitize/thread.done: sanitizers := thread
+build/sanitize/thread.done: export TSAN_OPTIONS := \
+	halt_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0
+build/sanitize/%.done: $(build_files) $(wildcard native/tests/*)
+	$(core_build) -B build/sanitize/$*-core -D SECONDPASS_SELF_TEST=ON \
+		-D SECONDPASS_SANITIZE=$(sanitizers) -D CMAKE_BUILD_TYPE=RelWithDebInfo
+	cmake --build build/sanitize/$*-core
+	ASAN_OPTIONS=detect_leaks=1 build/sanitize/$*-core/secondpass_self_test
+	.ci/sanitize $(bin)/python build/sanitize/$* $(sanitizers) $(native_tests)
+	@touch $@
+
+fuzz: ## Give the C++ any bytes as a model and rows, for FUZZ_SECONDS; needs clang++ (CLANG names it)
+	@command -v $(CLANG) > /dev/null || { echo "make: no $(CLANG) on the path: libFuzzer comes with" \
+		"Clang; install it, or name it: make CLANG=clang++-14 fuzz" >&2; exit 1; }
+	$(core_build) -B build/fuzz -D SECONDPASS_FUZZ=ON -D SECONDPASS_SANITIZE=address,undefined \
+		-D CMAKE_BUILD_TYPE=RelWithDebInfo -D CMAKE_CXX_COMPILER=$(CLANG)
+	cmake --build build/fuzz
+	@mkdir -p build/fuzz/corpus
+	build/fuzz/secondpass_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -len_control=0 \
+		-rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/corpus
+
+check-arm: ## Cross-compile the kernels for 64-bit ARM and test them under QEMU
+	@for tool in $(ARM_CXX) $(ARM_RUN); do command -v "$$tool" > /dev/null || { \
+		echo "make: no $$tool on the path; on Debian: apt install g++-aarch64-linux-gnu qemu-user" >&2; \
+		exit 1; }; done
+	$(core_build) -B build/arm -D SECONDPASS_SELF_TEST=ON -D CMAKE_BUILD_TYPE=Release \
+		-D CMAKE_SYSTEM_NAME=Linux -D CMAKE_SYSTEM_PROCESSOR=aarch64 \
+		-D CMAKE_CXX_COMPILER=$(ARM_CXX) -D CMAKE_EXE_LINKER_FLAGS=-static
+	cmake --build build/arm
+	$(ARM_RUN) -cpu max build/arm/secondpass_self_test | tee build/arm/max.txt
+	grep -q neon_dotprod build/arm/max.txt
+	# A processor without the dot product takes the portable kernels.
+	$(ARM_RUN) -cpu cortex-a57 build/arm/secondpass_self_test > build/arm/old.txt
+	! grep neon_dotprod build/arm/old.txt
 
 clean: ## Remove what the other commands made, but .venv
 	rm -rf build dist .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -16,6 +16,9 @@ extern const Kernels avx_vnni_kernels;
 #if defined(SECONDPASS_AVX512)
 extern const Kernels avx512_kernels;
 #endif
+#if defined(SECONDPASS_NEON)
+extern const Kernels neon_kernels;
+#endif
 
 namespace {
 
@@ -35,6 +38,11 @@ std::vector<const Kernels*> usable_kernels() {
 #if defined(SECONDPASS_AVX2)
     if (cpu.avx2 && cpu.fma) {
         usable.push_back(&avx2_kernels);
+    }
+#endif
+#if defined(SECONDPASS_NEON)
+    if (cpu.neon && cpu.dotprod) {
+        usable.push_back(&neon_kernels);
     }
 #endif
     usable.push_back(&portable_kernels);

@@ -84,7 +84,6 @@ Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
         types_ = find(tensors, types, found->second.rows, shape.hidden);
     }
     after_embedding_ = load_norm(tensors, at + "LayerNorm", wide_);
-    layers_.reserve(shape.layers);
     for (std::size_t layer = 0; layer < shape.layers; ++layer) {
         load_layer(tensors, "encoder.layer." + std::to_string(layer) + ".");
     }

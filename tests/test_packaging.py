@@ -101,7 +101,7 @@ def test_the_pure_wheel_installs_and_imports(pure_wheel, tmp_path):
 def test_the_sdist_can_build_and_test_the_package(sdist_names):
     needed = {"pyproject.toml", "CMakeLists.txt", "LICENSE", "NOTICE", "README.md", "PKG-INFO"}
     needed |= {f"src/{name}" for name in source_files()}
-    needed |= {f"native/{path.name}" for path in (ROOT / "native").iterdir()}
+    needed |= {str(path.relative_to(ROOT)) for path in (ROOT / "native").rglob("*.?pp")}
     needed |= {"constraints.txt", "Makefile", "tests/conftest.py"}
     assert needed <= sdist_names
 
