@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
+PEERS ?= build/peers
 
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check --no-input
@@ -22,7 +23,7 @@ build_files := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*
 package_files := $(shell find src -type f -not -name '*.py[co]' | sed 's/ /\\ /g')
 index := .demo/docs.index
 
-.PHONY: help demo test lint types format bench check-fallback clean
+.PHONY: help demo test lint types format bench peers check-fallback clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -56,6 +57,14 @@ format: $(dev) ## Mend what can be mended of style and format
 bench: $(dev) ## Measure, each script of benchmarks/ in turn
 	@set -e; for script in benchmarks/*.py; do \
 		echo "== $$script"; $(bin)/python "$$script" $(BENCH_ARGS); \
+	done
+
+peers: ## Install the engines that benchmarks/speed.py compares with, each in $(PEERS)
+	@set -e; for list in benchmarks/peers/*.txt; do \
+		name=$$(basename "$$list" .txt); echo "== $$name"; \
+		[ -d "$(PEERS)/$$name" ] || $(PYTHON) -m venv "$(PEERS)/$$name"; \
+		"$(PEERS)/$$name/bin/python" -m pip --disable-pip-version-check --no-input install -q \
+			-r "$$list" || echo "make: $$name cannot be installed here; it will be left out" >&2; \
 	done
 
 check-fallback: $(bin)/python ## Install without a C++ compiler, into an environment of its own
