@@ -29,8 +29,8 @@ RESULTS = Path(__file__).parent / "results"
 # Of the largest shape only what is to be compared: each engine holds its own 2 GB of weights.
 FEW = ("sentence-transformers", "onnxruntime", "openvino")
 NEVER = {
-    "llama-cpp": "its Python package is source only and compiles for longer than the whole run; "
-    "the checkpoint would have to be converted to GGUF by hand",
+    "llama-cpp": "not tried: its package comes as source only, to be compiled, and the checkpoint "
+    "would have to be converted to GGUF",
 }
 
 
