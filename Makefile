@@ -16,6 +16,7 @@ FUZZ_SECONDS ?= 60
 CLANG ?= clang++
 ARM_CXX ?= aarch64-linux-gnu-g++
 ARM_RUN ?= qemu-aarch64
+PEERS ?= build/peers
 
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check --no-input
@@ -31,7 +32,7 @@ core_build := cmake -S . -D SECONDPASS_EXTENSION=OFF -D SECONDPASS_WERROR=ON
 native_tests := tests/test_native.py tests/unit/engine/test_native_backend.py \
 	tests/conformance/test_backends.py::test_backend
 
-.PHONY: help demo test lint types format bench check-fallback check-arm sanitize fuzz clean
+.PHONY: help demo test lint types format bench peers check-fallback check-arm sanitize fuzz clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -65,6 +66,14 @@ format: $(dev) ## Mend what can be mended of style and format
 bench: $(dev) ## Measure, each script of benchmarks/ in turn
 	@set -e; for script in benchmarks/*.py; do \
 		echo "== $$script"; $(bin)/python "$$script" $(BENCH_ARGS); \
+	done
+
+peers: ## Install the engines that benchmarks/speed.py compares with, each in $(PEERS)
+	@set -e; for list in benchmarks/peers/*.txt; do \
+		name=$$(basename "$$list" .txt); echo "== $$name"; \
+		[ -d "$(PEERS)/$$name" ] || $(PYTHON) -m venv "$(PEERS)/$$name"; \
+		"$(PEERS)/$$name/bin/python" -m pip --disable-pip-version-check --no-input install -q \
+			-r "$$list" || echo "make: $$name cannot be installed here; it will be left out" >&2; \
 	done
 
 check-fallback: $(bin)/python ## Install without a C++ compiler, into an environment of its own

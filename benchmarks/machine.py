@@ -1,23 +1,10 @@
-"""On what was this measured? Every result file says so."""
+"""On what was this measured? What the package finds out, and the commit."""
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
-from importlib.metadata import version
-from pathlib import Path
 
-
-def processor() -> str:
-    """The processor's name as the operating system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+from secondpass.evaluation.machine import machine, versions
 
 
 def commit() -> str:
@@ -28,12 +15,4 @@ def commit() -> str:
 
 def describe(*packages: str) -> dict:
     """Machine, versions and commit."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": processor(),
-        "cores": cores,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "commit": commit(),
-    }
+    return {**machine(), "versions": versions(*packages), "commit": commit()}

@@ -71,6 +71,38 @@ def footprint() -> str:
     )
 
 
+SHAPES = {
+    "mini": "mini, bundled",
+    "minilm-l6": "MiniLM-L6",
+    "bge-reranker-base": "bge-reranker-base",
+    "bge-reranker-v2-m3": "bge-reranker-v2-m3",
+}
+
+
+def speed() -> str:
+    """Milliseconds a query of each engine, and in units of our int8; empty before the first run."""
+    found = {
+        title: result(f"speed-{name}")
+        for name, title in SHAPES.items()
+        if (RESULTS / f"speed-{name}.json").is_file()
+    }
+    if not found:
+        return ""
+    names = list(dict.fromkeys(one["engine"] for each in found.values() for one in each["engines"]))
+    titles = [f"{title}, {each['workload']['texts']} texts" for title, each in found.items()]
+    lines = [
+        f"| ms a query (× ours in int8) | {' | '.join(titles)} |",
+        f"|---{'|---' * len(found)}|",
+    ]
+    for name in names:
+        cells = []
+        for each in found.values():
+            one = next((one for one in each["engines"] if one["engine"] == name), None)
+            cells.append(f"{one['median_ms']:.0f} ({one['ratio']:.1f})" if one else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def machine() -> str:
     figures = result("footprint")
     versions = ", ".join(f"{name} {number}" for name, number in figures["versions"].items())
@@ -85,7 +117,7 @@ def with_figures(readme: str) -> str:
     """README with the part between the markers made anew."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
-    figures = "\n\n".join((quality(), precision(), footprint(), machine()))
+    figures = "\n\n".join(filter(None, (quality(), precision(), speed(), footprint(), machine())))
     return f"{before}{BEGIN}\n{figures}\n\n{END}{after}"
 
 

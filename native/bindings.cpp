@@ -13,6 +13,7 @@
 #include "dispatch.hpp"
 #include "model.hpp"
 #include "packing.hpp"
+#include "probes.hpp"
 #include "thread_pool.hpp"
 
 namespace nb = nanobind;
@@ -167,6 +168,8 @@ NB_MODULE(_native, module) {
                "name; empty on an unknown architecture.");
     module.def("kernel_names", &kernel_names,
                "The instruction sets that a Model can be told to use here, best first.");
+    module.def("peaks", &peaks, nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(),
+               "What the multipliers reach: int8_gops and fp32_gflops.");
     nb::class_<Shape>(module, "Shape", "The sizes of a model.")
         .def(nb::init<>())
         .def_rw("hidden", &Shape::hidden)

@@ -15,6 +15,12 @@ def instruction_sets() -> list[str]:
 def kernel_names() -> list[str]:
     """The instruction sets that a Model can be told to use here, best first; the last is portable."""
 
+def peaks(threads: int) -> dict[str, float]:
+    """What the multipliers reach in registers alone, all threads together, in 10^9 a second.
+
+    `int8_gops` and `fp32_gflops`; a multiplication and its addition are two operations.
+    """
+
 class Shape:
     """The sizes of a model. `activation` is gelu, gelu_tanh, quick_gelu, relu or silu.
 

@@ -12,6 +12,7 @@ from secondpass.settings import FILE, PREFIX, Settings
 
 if TYPE_CHECKING:
     from secondpass.engine import CrossEncoder
+    from secondpass.evaluation import Engine, Setup
     from secondpass.ingest import Failure, Skip
     from secondpass.pipeline import Pipeline
     from secondpass.retrieval import Index
@@ -102,3 +103,30 @@ def export(chosen: Settings, out: Path, *, precision: str) -> Path:
 
     folder = locate(chosen.model, revision=chosen.revision, offline=chosen.offline)
     return write(folder, out, precision=precision)
+
+
+def speed_setup(chosen: Settings, cache: Path) -> Setup:
+    """What all engines of a measurement share; a plain copy of the model comes into `cache`."""
+    from secondpass.engine import ModelSpec
+    from secondpass.engine.cores import usable_cores
+    from secondpass.engine.locate import locate
+    from secondpass.evaluation import Setup
+    from secondpass.evaluation.plain import plain_checkpoint
+
+    folder = locate(chosen.model, revision=chosen.revision, offline=chosen.offline).resolve()
+    return Setup(
+        model=folder,
+        plain=plain_checkpoint(folder, cache).resolve(),
+        threads=chosen.threads or usable_cores(),
+        max_tokens=min(chosen.max_tokens or 512, ModelSpec.read(folder).max_tokens),
+        cache=cache.resolve(),
+    )
+
+
+def engines(names: Sequence[str], environments: Path | None = None) -> list[Engine]:
+    """These engines, each in the virtual environment of its name in a folder, or in this one."""
+    from secondpass.evaluation import Engine
+    from secondpass.evaluation.processes import homes
+
+    found = homes(names, dict(os.environ), environments)
+    return [Engine(name, found[name]) for name in names]

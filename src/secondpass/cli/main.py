@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from secondpass.cli import collection, indexing, searching
+from secondpass.cli import benchmarking, collection, indexing, searching
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
@@ -83,6 +83,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
         ],
     ),
     "info": (collection.info, ["secondpass info --index my.index"]),
+    "bench": (
+        benchmarking.bench,
+        [
+            "secondpass bench",
+            "secondpass bench --vs sentence-transformers,onnxruntime --json speed.json",
+        ],
+    ),
     "delete": (collection.delete, ["secondpass delete docs/old.md --index my.index"]),
     "export": (collection.export, ["secondpass export ./my-cross-encoder ./my-cross-encoder-int8"]),
 }

@@ -29,7 +29,7 @@ MOST_CHANNELS = 8
 # Of a logit. Trained models stay below .1; one beyond it owes that to channels that the calibration
 # does not catch, or to attention so sharp that a level decides what it looks at.
 MOST_ERROR = 0.25
-COST = 1.1  # how much finer the scale must get for a channel to be worth its time in float32
+COST = 1.05  # how much finer the scale must get for a channel to be worth its time in float32
 WORDS = "embeddings.word_embeddings.weight"
 CALIBRATION_TOKENS = 96
 # Our own words; what is said matters little, since outliers are a habit of the model.

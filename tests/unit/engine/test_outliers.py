@@ -47,7 +47,7 @@ def with_loud_channels(source: Path, folder: Path, weights: float) -> Path:
 
 @pytest.fixture(scope="module")
 def loud(checkpoint, tmp_path_factory):
-    return with_loud_channels(checkpoint("bert"), tmp_path_factory.mktemp("loud"), 0.3)
+    return with_loud_channels(checkpoint("bert"), tmp_path_factory.mktemp("loud"), 0.4)
 
 
 def test_the_channels_are_found_in_every_activation_behind_a_layer_norm(loud):
@@ -85,7 +85,7 @@ def test_an_exported_model_states_them_and_scores_the_same(loud, tmp_path):
     compute = Compute("int8", 1)
     scores = CrossEncoder.load(small, backend="native", compute=compute).score(PAIRS)
     exact = CrossEncoder.load(loud, backend="numpy").score(PAIRS)
-    np.testing.assert_allclose(scores, exact, atol=0.1)
+    np.testing.assert_allclose(scores, exact, atol=0.25)  # the stored weights are rounded too
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=60))
