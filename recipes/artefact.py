@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a kill leaves the old one or the new one, never half of one."""
     part = path.with_name(f".{path.name}.part")
     torch.save(state, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any] | None:

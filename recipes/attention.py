@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 GROUP_SPREAD = 1.25  # rows of a group are at most so much longer than its shortest
 GROUP_TOKENS = 1 << 19  # padded tokens in a group: bounds memory where rows are many
@@ -81,7 +81,7 @@ def attend_padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
         full = bool(group.valid.shape[1] * group.valid.shape[0] == len(group.tokens))
         mask = None if full else group.valid[:, None, None, :]
         sides = (side[group.gather].transpose(1, 2) for side in (q, k, v))
-        mixed = F.scaled_dot_product_attention(*sides, attn_mask=mask).transpose(1, 2)
+        mixed = functional.scaled_dot_product_attention(*sides, attn_mask=mask).transpose(1, 2)
         parts.append(mixed[group.valid])
     places = torch.cat([group.tokens for group in layout.groups()])
     return torch.empty_like(q).index_copy(0, places, torch.cat(parts))

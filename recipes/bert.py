@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from recipes.attention import Attend, Layout, attend_padded
 from recipes.start import Tensors
@@ -77,7 +77,7 @@ class Layer(nn.Module):
         self.heads = shape.heads
 
     def forward(self, x: Tensor, layout: Layout, kernels: Kernels) -> Tensor:
-        qkv = F.linear(x, self.qkv.weight.to(x.dtype), self.qkv.bias.to(x.dtype))
+        qkv = functional.linear(x, self.qkv.weight.to(x.dtype), self.qkv.bias.to(x.dtype))
         q, k, v = qkv.view(len(x), 3, self.heads, -1).unbind(1)
         mixed = kernels.attend(q, k, v, layout).reshape(len(x), -1)
         parts = (self.out, self.norm, self.up, self.down, self.last_norm)
@@ -90,9 +90,13 @@ def finish_layer(x: Tensor, mixed: Tensor, *weights: Tensor) -> Tensor:
         each.to(x.dtype) for each in weights
     )
     wide = x.shape[-1:]
-    x = F.layer_norm(x + F.linear(mixed, out, out_bias), wide, norm, norm_bias, EPS)
-    inner = F.gelu(F.linear(x, up, up_bias))
-    return F.layer_norm(x + F.linear(inner, down, down_bias), wide, last, last_bias, EPS)
+    x = functional.layer_norm(
+        x + functional.linear(mixed, out, out_bias), wide, norm, norm_bias, EPS
+    )
+    inner = functional.gelu(functional.linear(x, up, up_bias))
+    return functional.layer_norm(
+        x + functional.linear(inner, down, down_bias), wide, last, last_bias, EPS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,9 @@ class Encoder(nn.Module):
     def embed(self, rows: Rows, dtype: torch.dtype) -> Tensor:
         """[tokens, hidden]: the input of the first layer."""
         x = self.words(rows.ids) + self.places(rows.positions) + self.kind[0]
-        return F.layer_norm(x, x.shape[-1:], self.norm.weight, self.norm.bias, EPS).to(dtype)
+        return functional.layer_norm(x, x.shape[-1:], self.norm.weight, self.norm.bias, EPS).to(
+            dtype
+        )
 
     def run(self, x: Tensor, layout: Layout, kernels: Kernels, span: range) -> Tensor:
         """The states after these layers."""
@@ -177,7 +183,7 @@ def row_means(x: Tensor, layout: Layout) -> Tensor:
         torch.arange(len(lengths), device=x.device), lengths.long(), output_size=len(x)
     )
     sums = torch.zeros(len(lengths), x.shape[1], device=x.device)
-    return F.normalize(sums.index_add(0, owner, x.float()), dim=1)
+    return functional.normalize(sums.index_add(0, owner, x.float()), dim=1)
 
 
 class Ranker(nn.Module):

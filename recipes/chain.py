@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,14 @@ EMBEDDED_AT_ONCE = 1 << 15
 VALIDATION_PLACES, VALIDATION_TOKENS = 31, 384
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Where weights come from: the bi-encoder's for mining, and those that training begins with."""
+
+    encoder: Tensors
+    ranker: Tensors
+
+
 @dataclass(slots=True, eq=False)
 class Chain:
     """A run: its plan, its folders and what is left of this slice."""
@@ -43,14 +51,14 @@ class Chain:
     plan: Plan
     data: Path
     work: Path
-    start: Tensors
+    start: Start
     kernels: Kernels
     device: torch.device
     clock: Clock
     log: Log
 
     @classmethod
-    def open(cls, plan: Plan, data: Path, work: Path, start: Tensors, seconds: float) -> Chain:
+    def open(cls, plan: Plan, data: Path, work: Path, start: Start, seconds: float) -> Chain:
         """A run in the folder `work`, on a GPU where there is one."""
         clock, log = Clock(seconds), Log(work / "log.jsonl")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -86,7 +94,9 @@ class Chain:
         if folder.is_dir():
             return True
         corpus = Corpus.load(self.data)
-        encoder = self.model(self.plan.shape.layers).encoder
+        miner = Ranker(replace(self.plan.shape, join=0))
+        miner.load_tensors(self.start.encoder)
+        encoder = miner.encoder.to(self.device)
         sides = []
         for name, texts, prefix in (
             ("passages", corpus.passages, "passage"),
@@ -130,18 +140,9 @@ class Chain:
         """A model with the start weights, of all layers or of some, evenly spread."""
         shape = self.plan.shape
         chosen = every_other(layers, shape.layers)
-        model = Ranker(
-            type(shape)(
-                vocabulary=shape.vocabulary,
-                hidden=shape.hidden,
-                layers=layers,
-                heads=shape.heads,
-                intermediate=shape.intermediate,
-                positions=shape.positions,
-                join=shape.join,
-            )
-        )
-        model.load_tensors(self.start, chosen)
+        torch.manual_seed(SEED)  # of a head that the start weights do not have
+        model = Ranker(replace(shape, layers=layers))
+        model.load_tensors(self.start.ranker, chosen)
         model.freeze_apart()
         return model.to(self.device)
 

@@ -7,6 +7,7 @@ where it stood.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ class Stage:
 
     def _report(self, losses: Tensor, rate: float, check: Check) -> None:
         mean = float(losses.mean())
-        if not mean == mean:  # NaN: what follows would be worthless
+        if math.isnan(mean):  # NaN: what follows would be worthless
             raise FloatingPointError(
                 f"the loss of '{self.name}' is no number at step {self.step}; lower the rate, "
                 "then resume from the last checkpoint"

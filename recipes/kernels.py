@@ -28,7 +28,7 @@ def choose_kernels(device: torch.device, shape: Shape, say: Say, *, compiled: bo
         return kernels
     began = time.perf_counter()
     faster = Kernels(attend, torch.compile(finish_layer, dynamic=True), dtype)
-    if _agrees(device, shape, faster, plain, "compile", say):
+    if _agrees(device, shape, (faster, plain), "compile", say):
         say({"event": "kernel", "finish": "compiled", "seconds": time.perf_counter() - began})
         return faster
     return kernels
@@ -37,7 +37,8 @@ def choose_kernels(device: torch.device, shape: Shape, say: Say, *, compiled: bo
 def _choose_attention(device: torch.device, shape: Shape, plain: Kernels, say: Say) -> Attend:
     candidates: list[tuple[str, Attend]] = [("flash", attend_flash), ("varlen", attend_varlen)]
     for name, attend in candidates:
-        if _agrees(device, shape, Kernels(attend, finish_layer, plain.dtype), plain, name, say):
+        tried = Kernels(attend, finish_layer, plain.dtype)
+        if _agrees(device, shape, (tried, plain), name, say):
             say({"event": "kernel", "attention": name})
             return attend
     say({"event": "kernel", "attention": "padded"})
@@ -45,11 +46,11 @@ def _choose_attention(device: torch.device, shape: Shape, plain: Kernels, say: S
 
 
 def _agrees(
-    device: torch.device, shape: Shape, tried: Kernels, plain: Kernels, name: str, say: Say
+    device: torch.device, shape: Shape, pair: tuple[Kernels, Kernels], name: str, say: Say
 ) -> bool:
-    """Whether values and gradients of a layer are the plain ones', up to rounding."""
+    """Whether the first kernels give a layer the values and gradients of the second, but for rounding."""
     try:
-        ours, expected = (_probe(device, shape, each) for each in (tried, plain))
+        ours, expected = (_probe(device, shape, each) for each in pair)
     # What a kernel raises that this machine lacks is not to be foreseen; it is said in the log.
     except Exception as error:  # noqa: BLE001
         say({"event": "kernel", "failed": name, "why": f"{type(error).__name__}: {error}"[:400]})

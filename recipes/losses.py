@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 NEVER = -1e4  # stands for minus infinity, which would make 0 * inf
 
@@ -27,20 +27,20 @@ class Weights:
 
 def right_first(logits: Tensor, mask: Tensor) -> Tensor:
     """float[lists]: cross-entropy of the first place against the whole list."""
-    return -F.log_softmax(logits.masked_fill(~mask, NEVER), dim=1)[:, 0]
+    return -functional.log_softmax(logits.masked_fill(~mask, NEVER), dim=1)[:, 0]
 
 
 def divergence(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """float[lists]: KL(softmax(targets) || softmax(logits))."""
-    target = F.log_softmax(targets.masked_fill(~mask, NEVER), dim=1)
-    ours = F.log_softmax(logits.masked_fill(~mask, NEVER), dim=1)
+    target = functional.log_softmax(targets.masked_fill(~mask, NEVER), dim=1)
+    ours = functional.log_softmax(logits.masked_fill(~mask, NEVER), dim=1)
     return (target.exp() * (target - ours)).masked_fill(~mask, 0).sum(1)
 
 
 def pointwise(logits: Tensor, mask: Tensor) -> Tensor:
     """float[lists]: binary cross-entropy; the right passage weighs as much as all others."""
-    right = F.softplus(-logits[:, 0])
-    others = F.softplus(logits[:, 1:]).masked_fill(~mask[:, 1:], 0).sum(1)
+    right = functional.softplus(-logits[:, 0])
+    others = functional.softplus(logits[:, 1:]).masked_fill(~mask[:, 1:], 0).sum(1)
     return 0.5 * right + 0.5 * others / mask[:, 1:].sum(1).clamp(min=1)
 
 
@@ -60,7 +60,9 @@ def distilling_loss(logits: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     probabilities; a little of the truth corrects the teacher.
     """
     order = divergence(logits, teacher, mask)
-    level = F.smooth_l1_loss(logits, teacher, reduction="none").masked_fill(~mask, 0).sum(1)
+    level = (
+        functional.smooth_l1_loss(logits, teacher, reduction="none").masked_fill(~mask, 0).sum(1)
+    )
     level = level / mask.sum(1)
     return (order + 0.1 * level + 0.1 * right_first(logits, mask)).mean()
 

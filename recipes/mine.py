@@ -102,10 +102,12 @@ class Lexical:
     def scores(self, queries: list[np.ndarray]) -> Tensor:
         """float32[queries, passages]; queries as the terms of their tokens."""
         width = self.weights.shape[1]
-        asked = torch.zeros(width, len(queries))
-        for at, terms in enumerate(queries):
-            asked[torch.from_numpy(np.unique(terms).astype(np.int64)), at] = 1
-        found: Tensor = self.weights @ asked.to(self.weights.device)
+        device = self.weights.device
+        asked = torch.zeros(width, len(queries), device=device)
+        column = np.repeat(np.arange(len(queries)), [len(terms) for terms in queries])
+        term = np.concatenate(queries).astype(np.int64)
+        asked[torch.from_numpy(term).to(device), torch.from_numpy(column).to(device)] = 1
+        found: Tensor = self.weights @ asked
         return found.T.contiguous()
 
 

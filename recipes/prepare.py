@@ -74,7 +74,7 @@ def read_pairs(files: Iterable[Path], most: int | None = None) -> Iterator[Pair]
 
 
 def kind_of(row: dict[str, str], file: str) -> int:
-    """Was the query asked, is it a heading, or a sentence taken out of the passage?"""
+    """QUESTION where somebody asked it, CLOZE where it was cut out of the passage, or HEADING."""
     if row["source"].endswith("ict"):
         return CLOZE
     asked = file in ASKED or row["query"].rstrip().endswith(("?", "？"))

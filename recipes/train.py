@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from recipes.bert import Kernels, Ranker, Shape
-from recipes.chain import Chain
+from recipes.chain import Chain, Start
 from recipes.fit import Log
 from recipes.kernels import choose_kernels, trial_rows
 from recipes.plans import PLANS, SMOKE, late
@@ -30,7 +30,10 @@ def run(args: argparse.Namespace) -> None:
     plan = PLANS[args.plan]
     if args.join:
         plan = late(plan, args.join)
-    start = load_start(args.start or args.data / "start.npz")
+    if args.join and args.start:
+        raise SystemExit("--join begins with the bi-encoder; leave --start out")
+    encoder = load_start(args.data / "start.npz")
+    start = Start(encoder, load_start(args.start) if args.start else encoder)
     Chain.open(plan, args.data, args.work, start, args.budget_seconds).run()
 
 
@@ -50,7 +53,8 @@ def smoke(args: argparse.Namespace) -> None:
         work = args.work or Path(scratch)
         corpus = build_corpus(list(read_pairs(files, most=args.most)))
         corpus.save(work / "data")
-        start = random_start(SMOKE.shape)
+        random = random_start(SMOKE.shape)
+        start = Start(random, random)
         slices = 1
         while not Chain.open(SMOKE, work / "data", work, start, args.slice_seconds).run():
             slices += 1
