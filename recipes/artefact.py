@@ -50,7 +50,7 @@ def write_folder(model: Ranker, folder: Path, *, tokenizer: Path = BUNDLED) -> P
     facts: dict[str, float] = {"first_stage_weight": 0.0}
     if model.shape.join:
         facts["join_layer"] = model.shape.join
-        facts["cosine_weight"] = float(model.cosine)
+        facts["cosine_weight"] = float(model.cosine.detach())
     save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
     (part / "model.safetensors").chmod(0o644)
     (part / "config.json").write_text(json.dumps(model.shape.config(), indent=2) + "\n")

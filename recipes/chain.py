@@ -20,7 +20,8 @@ from recipes.artefact import save_state, write_folder, write_int8
 from recipes.bert import Kernels, Ranker, every_other
 from recipes.calibration import calibration_error, fit_line, fold_line
 from recipes.corpus import Corpus, Ragged
-from recipes.fit import Check, Clock, Log, LossOf, Source, Stage, feed
+from recipes.feed import Source, feed
+from recipes.fit import Check, Clock, Log, LossOf, Stage
 from recipes.kernels import choose_kernels
 from recipes.lists import Batch, Lists
 from recipes.mine import Legs, Lexical, embed, mine
@@ -83,7 +84,7 @@ class Chain:
                 teacher = self.stage("refine", fresh, self.plan.refine)
                 ready = self.rank(teacher, "mined-again")
             ready = ready and self.distilled(teacher)
-        if not ready:
+        if not (ready and self.plan.students):  # else all were delivered
             self.deliver("base", teacher.model)
         self.log({"event": "closed", "done": ready, "left": self.clock.left()})
         return ready

@@ -13,20 +13,20 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from recipes.bert import Kernels, Ranker, Shape
-from recipes.chain import Chain, Start
-from recipes.fit import Log
-from recipes.kernels import choose_kernels, trial_rows
-from recipes.plans import PLANS, SMOKE, late
-from recipes.start import Tensors, load_start
+# Heavy imports stay in the functions: worker processes import this file again.
+if TYPE_CHECKING:
+    from recipes.bert import Kernels, Ranker, Shape
+    from recipes.start import Tensors
 
 
 def run(args: argparse.Namespace) -> None:
     """One slice of a run."""
+    from recipes.chain import Chain, Start
+    from recipes.plans import PLANS, late
+    from recipes.start import load_start
+
     plan = PLANS[args.plan]
     if args.join:
         plan = late(plan, args.join)
@@ -39,12 +39,20 @@ def run(args: argparse.Namespace) -> None:
 
 def random_start(shape: Shape, seed: int = 0) -> Tensors:
     """Weights for a trial of the chain."""
+    import torch
+
+    from recipes.bert import Ranker
+
     torch.manual_seed(seed)
     return Ranker(shape).tensors()
 
 
 def smoke(args: argparse.Namespace) -> None:
     """Prepare little data, run all stages cut in two slices, load and run what comes out."""
+    import numpy as np
+
+    from recipes.chain import Chain, Start
+    from recipes.plans import SMOKE
     from recipes.prepare import SHARED, build_corpus, read_pairs
     from secondpass.engine import CrossEncoder
 
@@ -83,6 +91,12 @@ SMOKE_FILES = ("medquad", "toyhom_medical_zh", "laws_zh", "wikitext2", "cross_en
 
 def probe(args: argparse.Namespace) -> None:
     """Which kernels work here, and how many tokens a second a step of the base model takes."""
+    import torch
+
+    from recipes.bert import Ranker, Shape
+    from recipes.fit import Log
+    from recipes.kernels import choose_kernels
+
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     log = Log(args.work / "probe.jsonl")
     shape = Shape()
@@ -101,6 +115,10 @@ def probe(args: argparse.Namespace) -> None:
 
 def step_seconds(model: Ranker, kernels: Kernels, count: int, length: int) -> float:
     """The time of a forward and a backward pass."""
+    import torch
+
+    from recipes.kernels import trial_rows
+
     device = model.dense.weight.device
     rows = trial_rows(device, model.shape, count, length)
     began = time.perf_counter()
@@ -115,7 +133,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=("run", "smoke", "probe"))
-    parser.add_argument("--plan", choices=sorted(PLANS), default="gpu")
+    parser.add_argument("--plan", choices=("gpu", "cpu", "smoke"), default="gpu")
     parser.add_argument("--data", type=Path, default=Path("build/recipes/data"))
     parser.add_argument("--work", type=Path, default=None, help="checkpoints and what comes out")
     parser.add_argument("--start", type=Path, help="a checkpoint's folder instead of e5")
