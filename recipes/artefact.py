@@ -1,0 +1,70 @@
+"""What a run leaves behind: checkpoints to go on from, and folders that the engine loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+from recipes.bert import Ranker
+
+BUNDLED = Path(__file__).resolve().parents[1] / "src/secondpass/models/mini"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint; a kill leaves the old one or the new one, never half of one."""
+    part = path.with_name(f".{path.name}.part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def load_state(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """What `save_state` wrote, or None where there is none."""
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state
+
+
+def write_folder(model: Ranker, folder: Path, *, tokenizer: Path = BUNDLED) -> Path:
+    """The model as a folder that transformers and our engine read, weights in half precision.
+
+    A model that joins late says so in secondpass.json, and an engine that does not know it refuses
+    the folder.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    names = {"dense": "bert.pooler.dense", "logit": "classifier"}
+    tensors = {}
+    for name, value in model.tensors().items():
+        head, _, kind = name.partition(".")
+        key = f"{names[head]}.{kind}" if head in names else f"bert.{name}"
+        tensors[key] = np.ascontiguousarray(value.astype(np.float16))
+    facts: dict[str, float] = {"first_stage_weight": 0.0}
+    if model.shape.join:
+        facts["join_layer"] = model.shape.join
+        facts["cosine_weight"] = float(model.cosine.detach())
+    save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
+    (part / "model.safetensors").chmod(0o644)
+    (part / "config.json").write_text(json.dumps(model.shape.config(), indent=2) + "\n")
+    (part / "secondpass.json").write_text(json.dumps(facts, indent=2) + "\n")
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(tokenizer / name, part / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return folder
+
+
+def write_int8(folder: Path, out: Path) -> Path:
+    """The folder anew with int8 weights, as the package ships them."""
+    from secondpass.engine.export import export
+
+    shutil.rmtree(out, ignore_errors=True)
+    return export(folder, out)
