@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from secondpass.engine import CrossEncoder
     from secondpass.ingest import Failure, Skip
     from secondpass.pipeline import Pipeline
+    from secondpass.protocols import Encoder
     from secondpass.retrieval import Index
     from secondpass.types import Filter, Passage
 
@@ -47,10 +49,31 @@ def reranker(chosen: Settings) -> CrossEncoder:
 
 
 def index(chosen: Settings, *, create: bool = False) -> Index:
-    """The index that the settings name; StoreError where there is none, unless `create`."""
+    """The index that the settings name; StoreError where there is none, unless `create`.
+
+    With `create` it is to be added to, with the encoder that the settings name. Without, the encoder
+    is the one that it has recorded.
+    """
     from secondpass.retrieval import Index
 
-    return Index.open(chosen.index, create=create)
+    encoder = None
+    if create and chosen.encoder is not None:
+        from secondpass.engine.locate import lasting_name
+
+        encoder = lasting_name(chosen.encoder)
+    return Index.open(
+        chosen.index,
+        create=create,
+        encoder=encoder,
+        load_encoder=partial(_encoder, chosen),
+        store=chosen.store,
+    )
+
+
+def _encoder(chosen: Settings, name: str) -> Encoder:
+    from secondpass.engine.encoders import load_encoder
+
+    return load_encoder(name, offline=chosen.offline)
 
 
 def pipeline(
@@ -60,7 +83,7 @@ def pipeline(
     from secondpass.pipeline import Pipeline
 
     return Pipeline(
-        opened.retriever(where),
+        opened.retriever(where, first_stage=chosen.first_stage),
         reranker(chosen) if rerank else None,
         depth=chosen.depth,
         blend=chosen.blend,

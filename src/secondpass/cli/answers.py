@@ -18,7 +18,7 @@ from rich.text import Text
 
 from secondpass.cli.inputs import GivenText
 from secondpass.pipeline import Answer
-from secondpass.types import Hit, Passage, Ranked, Window
+from secondpass.types import Candidate, Hit, Passage, Ranked, Window
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 UNSCORED = "–"  # in a table, for a text that the budget did not reach
@@ -91,7 +91,7 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         **place,
         "start": passage.start,
         "end": passage.end,
-        "first_stage": {"rank": hit.first_stage.rank, "score": hit.first_stage.score},
+        "first_stage": first_stage_object(hit.first_stage),
         "order_score": hit.order_score,
         "title": passage.title,
         "metadata": dict(passage.metadata),
@@ -99,6 +99,12 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         "truncated": hit.ranked is not None and hit.ranked.truncated,
         "scored": hit.ranked is None or hit.ranked.scored,
     }
+
+
+def first_stage_object(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as JSON has it; `legs` are those of a hybrid first stage that found it."""
+    legs = {name: {"rank": leg.rank, "score": leg.score} for name, leg in candidate.legs.items()}
+    return {"rank": candidate.rank, "score": candidate.score, "legs": legs}
 
 
 def _print_hits(answer: Answer) -> None:

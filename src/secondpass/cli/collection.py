@@ -12,7 +12,7 @@ import typer
 
 from secondpass import build
 from secondpass.cli.messages import counted, error_line
-from secondpass.cli.options import IndexFile, Offline, Revision
+from secondpass.cli.options import IndexFile, Offline, Revision, Store
 
 if TYPE_CHECKING:
     from secondpass.settings import Settings
@@ -20,19 +20,22 @@ if TYPE_CHECKING:
 
 def info(
     index_file: IndexFile = None,
+    store: Store = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
 ) -> None:
     """Tell what an index holds.
 
     And which model and backend would rerank.
     """
-    chosen = build.settings({"index": index_file})
+    chosen = build.settings({"index": index_file, "store": store})
     with build.index(chosen) as opened:
         facts = dataclasses.asdict(opened.info())
     facts |= _engine_facts(chosen)
     if as_json:
         typer.echo(json.dumps(facts, default=str, ensure_ascii=False))
         return
+    if (made := facts["encoder"]) is not None:
+        facts["encoder"] = f"{made['name']}: {made['dimension']} numbers a passage"
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):18} {value}")
 
@@ -68,12 +71,13 @@ def _engine_facts(chosen: Settings) -> dict[str, object]:
 def delete(
     documents: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of documents")],
     index_file: IndexFile = None,
+    store: Store = None,
 ) -> None:
     """Remove documents from an index.
 
     A document is named by its record's id, or by its file's path.
     """
-    chosen = build.settings({"index": index_file})
+    chosen = build.settings({"index": index_file, "store": store})
     with build.index(chosen) as opened:
         known = opened.paths()
         # the id that `index` gives to a file, whether the file is still there or not

@@ -14,11 +14,13 @@ from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
     Backend,
     Budget,
+    FirstStage,
     IndexFile,
     Model,
     Offline,
     OutputFormat,
     Revision,
+    Store,
     Where,
     parse_where,
 )
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 def search(
     query: Annotated[str | None, typer.Argument(help="What to ask")] = None,
     index_file: IndexFile = None,
+    store: Store = None,
+    first_stage: FirstStage = None,
     top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Hits [default: 5]")] = None,
     depth: Annotated[
         int | None, typer.Option("--depth", "-d", help="Candidates to rerank [default: 50]")
@@ -69,6 +73,8 @@ def search(
     chosen = build.settings(
         {
             "index": index_file,
+            "store": store,
+            "first_stage": first_stage,
             "top_k": top_k,
             "depth": depth,
             "model": model,
