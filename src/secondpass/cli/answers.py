@@ -71,6 +71,8 @@ def answer_object(answer: Answer) -> dict[str, Any]:
             "windowed": answer.windowed,
             "truncated": answer.truncated,
             "unscored": answer.unscored,
+            "below_score": answer.below_score,
+            "below_probability": answer.below_probability,
         },
     }
 
@@ -110,7 +112,9 @@ def first_stage_object(candidate: Candidate) -> dict[str, Any]:
 def _print_hits(answer: Answer) -> None:
     console = Console()
     if not answer.hits:
-        console.print("nothing found", style="dim")
+        dropped = answer.below_score + answer.below_probability
+        below = f"; {dropped} of {answer.candidates} candidates below a threshold"
+        console.print(f"nothing found{below if dropped else ''}", style="dim")
         return
     reranked = answer.hits[0].probability is not None
     table = Table(show_lines=True)
@@ -137,6 +141,8 @@ def _summary(answer: Answer) -> str:
         (answer.unscored, "not scored within the budget"),
         (answer.blank, "blank, dropped"),
         (answer.identical, "with a text that another has too"),
+        (answer.below_score, "below the least score"),
+        (answer.below_probability, "below the least probability"),
     ):
         if count:
             parts.append(f"{count} {what}")
