@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from secondpass.pipeline import Pipeline
     from secondpass.protocols import Encoder
     from secondpass.retrieval import Index
+    from secondpass.retrieval.migrate import Migration
     from secondpass.types import Filter, Passage
 
 
@@ -68,6 +70,22 @@ def index(chosen: Settings, *, create: bool = False) -> Index:
         load_encoder=partial(_encoder, chosen),
         store=chosen.store,
     )
+
+
+def migrate(
+    source: tuple[str, str],
+    target: tuple[str, str],
+    *,
+    on_progress: Callable[[Migration], None],
+) -> Migration:
+    """Copy one index into another; each is the name of a store and a path in it."""
+    from secondpass.retrieval.migrate import migrate as copy
+    from secondpass.retrieval.stores.table import open_store
+
+    with ExitStack() as stack:
+        opened = stack.enter_context(closing(open_store(*source, create=False)))
+        made = stack.enter_context(closing(open_store(*target)))
+        return copy(opened, made, on_progress)
 
 
 def _encoder(chosen: Settings, name: str) -> Encoder:

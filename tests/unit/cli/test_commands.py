@@ -131,6 +131,34 @@ def test_a_first_stage_without_vectors_is_refused(home):
     assert "unknown first stage 'bm25'" in other.stderr
 
 
+def test_migrate_copies_an_index_and_says_that_it_is_the_same(home, tmp_path):
+    done = secondpass("migrate", home / "my.index", tmp_path / "copy.index", "--json")
+    again = secondpass("migrate", home / "my.index", tmp_path / "copy.index")
+    wrong = secondpass("migrate", home / "my.index", tmp_path / "x", "--to", "memory")
+
+    outcome = json.loads(done.stdout)
+    assert (outcome["documents"], outcome["copied"]) == (2, 2)
+    assert "2 documents, 2 of them there already" in again.stdout
+    assert again.stdout.rstrip().endswith(outcome["checksum"])
+    assert "store 'memory' lasts no longer than its process" in wrong.stderr
+    found = secondpass("search", "竹子", "-i", tmp_path / "copy.index", "--no-rerank")
+    assert "大熊猫" in found.stdout
+
+
+def test_thresholds_leave_less_and_say_so(home):
+    def search(*more):
+        done = secondpass(
+            *("search", "panda", "-i", "my.index", "-m", "./model", "-f", "json", *more), cwd=home
+        )
+        return json.loads(done.stdout)
+
+    first = [hit["first_stage"]["score"] for hit in search()["hits"]]
+    none = search("--min-score", max(first) + 1)
+    assert (none["hits"], none["candidates"]["below_score"]) == ([], len(first))
+    sure = search("--min-probability", "1")
+    assert (sure["hits"], sure["candidates"]["below_probability"]) == ([], len(first))
+
+
 def test_search_finds_chinese_and_speaks_plain_text_in_a_pipe(home):
     done = secondpass("search", "竹子", "-i", "my.index", "-m", "./model", cwd=home)
 
