@@ -17,6 +17,13 @@ IndexFile = Annotated[
     str | None,
     typer.Option("--index", "-i", metavar="FILE", help="The index [default: secondpass.index]"),
 ]
+Store = Annotated[
+    str | None, typer.Option("--store", help="What holds the index [default: sqlite]")
+]
+FirstStage = Annotated[
+    str | None,
+    typer.Option("--first-stage", help="lexical, dense or hybrid [default: hybrid with vectors]"),
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Bundled model, folder or hub name [default: mini]"),

@@ -32,6 +32,13 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
+def lasting_name(model: str | Path) -> str:
+    """A name that finds the same files from any current folder: a folder's is its full path."""
+    name = str(model)
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name not in bundled_models() and folder.is_dir() else name
+
+
 def locate(model: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
     """The folder with the model's files; a bundled name goes before a folder, a folder before the hub.
 
