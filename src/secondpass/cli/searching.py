@@ -13,13 +13,19 @@ from secondpass.cli.inputs import STDIN, read_queries, read_texts
 from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
     Backend,
+    Blend,
     Budget,
+    Depth,
     FirstStage,
     IndexFile,
+    LeastProbability,
+    LeastScore,
     Model,
     Offline,
     OutputFormat,
+    QueriesFile,
     Revision,
+    RunFile,
     Store,
     Where,
     parse_where,
@@ -38,34 +44,20 @@ def search(
     store: Store = None,
     first_stage: FirstStage = None,
     top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Hits [default: 5]")] = None,
-    depth: Annotated[
-        int | None, typer.Option("--depth", "-d", help="Candidates to rerank [default: 50]")
-    ] = None,
+    depth: Depth = None,
     model: Model = None,
     revision: Revision = None,
     offline: Offline = None,
     backend: Backend = None,
-    blend: Annotated[
-        float | None,
-        typer.Option(help="Weight of the first stage's score [default: the model's own]"),
-    ] = None,
+    blend: Blend = None,
     budget_ms: Budget = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Drop candidates of a lower first-stage score")
-    ] = None,
-    min_probability: Annotated[
-        float | None, typer.Option(help="Drop hits to which the model gives less")
-    ] = None,
+    min_score: LeastScore = None,
+    min_probability: LeastProbability = None,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="First stage only")] = False,
     where: Where = None,
     form: OutputFormat = Format.auto,
-    queries: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help='Many queries: JSON Lines of {"_id", "text"}'),
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a TREC run of document ids")
-    ] = None,
+    queries: QueriesFile = None,
+    run: RunFile = None,
 ) -> None:
     """Ask an index.
 
