@@ -13,6 +13,7 @@
 #include "dispatch.hpp"
 #include "model.hpp"
 #include "packing.hpp"
+#include "static_bindings.hpp"
 #include "thread_pool.hpp"
 
 namespace nb = nanobind;
@@ -192,4 +193,5 @@ NB_MODULE(_native, module) {
         .def_prop_ro("instruction_set", [](const LoadedModel& loaded) {
             return std::string(loaded.model->kernels().name);
         });
+    bind_static(module);
 }
