@@ -47,9 +47,9 @@ class Plan:
 
     dimension: int = 240
     seed: int = 7
-    epochs: float = 3.0
+    epochs: float = 2.0
     batch: int = 1024
-    rate: float = 0.02
+    rate: float = 0.003
     temperature: float = 0.05
     question_weight: int = 2  # how often a pair of a set of real questions is seen in an epoch
     leave_out: str = ""  # sets not trained on, for choosing a plan by texts of other kinds

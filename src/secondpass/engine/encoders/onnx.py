@@ -114,7 +114,7 @@ class OnnxEncoder:
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:  # ONNX Runtime's errors have no other root
             raise ModelError(f"'{path}' is no model that ONNX Runtime reads: {error}") from error
         shapes = {one.name: list(one.shape) for one in session.get_outputs()}
         graph = read_graph([one.name for one in session.get_inputs()], shapes, path)

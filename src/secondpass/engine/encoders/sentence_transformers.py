@@ -73,7 +73,7 @@ class SentenceTransformersEncoder:
             loaded = SentenceTransformer(
                 model, revision=revision, local_files_only=offline, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except Exception as error:  # each of the library's modules raises what it likes
             raise ModelError(
                 f"'{model}' cannot be loaded by sentence-transformers: {error}; expected a folder "
                 "or hub name of a model of that library"
