@@ -103,7 +103,12 @@ def dense_folder(bi_encoder):
     folder = bi_encoder()
     pooling = {"pooling_mode_mean_tokens": True, "word_embedding_dimension": 32}
     write_modules(folder, pooling, ("Transformer", "Pooling", "Dense"))
-    config = {"in_features": 32, "out_features": 5, "bias": False, "activation_function": "torch.nn.modules.linear.Identity"}
+    config = {
+        "in_features": 32,
+        "out_features": 5,
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
     write_json(folder / "2_Dense" / "config.json", config)
     weight = np.random.default_rng(1).standard_normal((5, 32)).astype(np.float32)
     save_file({"linear.weight": weight}, folder / "2_Dense" / "model.safetensors")
@@ -163,10 +168,15 @@ def write_graph(path, table, *, pooled=False):
     output = value("last_hidden_state", TensorProto.FLOAT, "b", "t", table.shape[1])
     if pooled:
         nodes.append(
-            helper.make_node("ReduceMean", ["last_hidden_state", "axis"], ["sentence_embedding"], keepdims=0)
+            helper.make_node(
+                "ReduceMean", ["last_hidden_state", "axis"], ["sentence_embedding"], keepdims=0
+            )
         )
         output = value("sentence_embedding", TensorProto.FLOAT, "b", table.shape[1])
-    constants = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([1]), "axis")]
+    constants = [
+        numpy_helper.from_array(table, "table"),
+        numpy_helper.from_array(np.array([1]), "axis"),
+    ]
     graph = helper.make_graph(nodes, "encoder", inputs, [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, str(path))

@@ -88,7 +88,9 @@ def waits():
 @pytest.fixture
 def encoder(server, waits):
     """An encoder that has learnt its dimension, and whose waits are noted, not waited for."""
-    post = Post(f"{server.url}/embeddings", "secret-key", timeout_s=5, attempts=3, wait=waits.append)
+    post = Post(
+        f"{server.url}/embeddings", "secret-key", timeout_s=5, attempts=3, wait=waits.append
+    )
     return EndpointEncoder("tiny", Endpoint(server.url, batch_texts=4), Encoding(), post)
 
 
@@ -111,7 +113,9 @@ def test_by_name_it_asks_the_address_with_the_key_and_the_prompts(server):
         np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
 
 
-def test_texts_are_sent_in_batches_and_equal_ones_once_and_the_cost_is_told(encoder, server, caplog):
+def test_texts_are_sent_in_batches_and_equal_ones_once_and_the_cost_is_told(
+    encoder, server, caplog
+):
     seen = []
     encoder.on_progress = seen.append
     texts = [f"text {at % 6}" for at in range(12)]
@@ -171,7 +175,9 @@ def test_nobody_at_the_address_is_tried_again_too(waits):
         (400, b'{"error": "too long"}', "status 400: too long;.*longer than the model reads"),
     ],
 )
-def test_what_another_try_would_not_mend_is_an_error_at_once(status, said, message, encoder, server, waits):
+def test_what_another_try_would_not_mend_is_an_error_at_once(
+    status, said, message, encoder, server, waits
+):
     server.misbehave((status, {}, said))
 
     with pytest.raises(EngineError, match=message):
@@ -205,7 +211,9 @@ def answering(change):
         (answering(lambda data: [{**one, "embedding": [0.0] * 6} for one in data]), "only zeros for text 0"),
     ],
 )  # fmt: skip
-def test_an_answer_that_is_no_vectors_for_these_texts_is_an_error(content, message, encoder, server):
+def test_an_answer_that_is_no_vectors_for_these_texts_is_an_error(
+    content, message, encoder, server
+):
     server.misbehave((200, {}, content))
 
     with pytest.raises(EngineError, match=message):
@@ -231,7 +239,11 @@ def test_the_fingerprint_is_of_model_dimension_and_prompts_and_the_key_is_not_sh
     def opened(model="tiny", **said):
         return EndpointEncoder.open(model, Endpoint(server.url, "k1"), encoding=Encoding(**said))
 
-    marks = {opened().fingerprint, opened("other").fingerprint, opened(query_prompt="q").fingerprint}
+    marks = {
+        opened().fingerprint,
+        opened("other").fingerprint,
+        opened(query_prompt="q").fingerprint,
+    }
 
     assert len(marks) == 3
     assert opened().fingerprint in marks
@@ -240,7 +252,14 @@ def test_the_fingerprint_is_of_model_dimension_and_prompts_and_the_key_is_not_sh
 
 @pytest.mark.parametrize(
     ("asked", "least", "most"),
-    [("2.5", 2.5, 2.5), ("9999", 60, 60), ("-3", 0, 0), ("soon", 1.5, 2.5), ("nan", 1.5, 2.5), (None, 1.5, 2.5)],
+    [
+        ("2.5", 2.5, 2.5),
+        ("9999", 60, 60),
+        ("-3", 0, 0),
+        ("soon", 1.5, 2.5),
+        ("nan", 1.5, 2.5),
+        (None, 1.5, 2.5),
+    ],
 )
 def test_waiting_is_what_was_asked_for_or_twice_as_long_each_time(asked, least, most):
     assert least <= waiting_time(3, asked) <= most

@@ -107,7 +107,7 @@ def test_a_text_without_known_tokens_gets_a_vector_near_to_nothing_and_is_told(f
 
     assert "2 of 3 texts have no token that the encoder knows, text 1 first" in caplog.text
     np.testing.assert_array_equal(vectors[1], vectors[2])
-    assert np.count_nonzero(vectors[1]) == 1 and vectors[1].sum() == 1
+    assert sorted(vectors[1]) == [0] * (DIMENSION - 1) + [1]
     bundled = StaticEncoder.load("static").encode_passages(["", *TEXTS[:2]])
     assert abs(bundled[1:] @ bundled[0]).max() < 0.2
 
@@ -199,7 +199,16 @@ def test_native_ids_are_those_of_the_library_for_any_character(both, text):
 
 
 def test_native_ids_are_those_of_the_library_for_real_texts(both):
-    texts = [*TEXTS, "", " ", "<mask> a </s> b", "a<s>b", "＜s＞", "naïve ｆｕｌｌ　width", "a\u0301 e\x01\u0301"]
+    texts = [
+        *TEXTS,
+        "",
+        " ",
+        "<mask> a </s> b",
+        "a<s>b",
+        "＜s＞",
+        "naïve ｆｕｌｌ　width",
+        "a\u0301 e\x01\u0301",
+    ]
 
     assert_same(both, texts)
     for text in texts:
@@ -260,12 +269,14 @@ def test_native_sums_refuse_what_does_not_fit():
     levels, ones = np.ones((3, 2), np.int8), np.ones(3, np.float32)
 
     def sums(ids, counts, weights=ones):
-        return kernels.sum_rows(np.array(ids, np.int32), np.array(counts, np.int32), levels, weights)
+        return kernels.sum_rows(
+            np.array(ids, np.int32), np.array(counts, np.int32), levels, weights
+        )
 
     for wrong in (([3], [1]), ([-1], [1]), ([0], [2]), ([0], [-1])):
-        with pytest.raises(ValueError, match="row|counts"):
+        with pytest.raises(ValueError, match=r"row|counts"):
             sums(*wrong)
-    with pytest.raises(ValueError, match="weight for each row"):
+    with pytest.raises(ValueError, match=r"weight for each row"):
         sums([0], [1], ones[:2])
     with pytest.raises(ValueError, match="score for each piece"):
         kernels.Unigram(["a"], [], 0, bytes(128))
