@@ -3,7 +3,7 @@
 contract        implemented by                                   checked by (testing.py)
 Backend         engine.backends.*                                check_backend
 VectorBackend   engine.backends.*                                check_backend
-Encoder         engine.BiEncoder                                 check_encoder
+Encoder         engine.BiEncoder, engine.encoders.*              check_encoder
 Reranker        engine.CrossEncoder                              check_reranker
 Retriever       retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
 Store           retrieval.stores.*                               check_store
