@@ -104,6 +104,7 @@ def measure_set(
             out[name][f"{measure}_to_bm25_95"] = interval(differences)
         if name in speeds:
             out[name]["passages_a_second"] = round(speeds[name], 1)
+            out[name]["precision"] = getattr(encoders[name], "precision", "its files'")
     return out
 
 
@@ -119,10 +120,10 @@ def means(sets: Mapping[str, Mapping[str, dict]]) -> dict[str, dict]:
     }
 
 
-def load(named: str) -> tuple[str, Encoder]:
+def load(named: str, precision: str) -> tuple[str, Encoder]:
     name, _, folder = named.partition("=")
     encoding = E5 if name.startswith("e5") else None
-    return name, load_encoder(folder or name, encoding=encoding, compute=Compute("auto"))
+    return name, load_encoder(folder or name, encoding=encoding, compute=Compute(precision))
 
 
 def main() -> None:
@@ -132,10 +133,11 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", default=["static"], metavar="NAME[=FOLDER]")
     parser.add_argument("--weight", type=float, default=0.5, help="of the dense leg")
     parser.add_argument("--queries", type=int, default=10**9, help="at most, of each set")
+    parser.add_argument("--precision", default="auto", help="of encoders that the engine runs")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     names = given.sets or sorted(path.name for path in given.data.iterdir())
-    encoders = dict(map(load, given.encoders))
+    encoders = dict(load(named, given.precision) for named in given.encoders)
     kept = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
     sets: dict[str, dict] = kept.get("sets", {})
     for name in names:

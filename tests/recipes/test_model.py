@@ -22,7 +22,7 @@ from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.spec import ModelSpec
 from secondpass.errors import ModelError
 
-SHAPE = Shape(vocabulary=60, hidden=32, layers=3, heads=4, intermediate=48, positions=64)
+SHAPE = Shape(vocabulary=40000, hidden=32, layers=3, heads=4, intermediate=48, positions=64)
 CPU = torch.device("cpu")
 
 

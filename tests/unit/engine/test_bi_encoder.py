@@ -323,4 +323,4 @@ def test_int8_turns_the_vectors_of_a_real_encoder_by_little(all_minilm, passages
 
     vectors = BiEncoder.load(all_minilm, compute=Compute("int8")).encode(passages).vectors
 
-    assert (vectors * exact).sum(1).mean() > 0.99
+    assert (vectors * exact).sum(1).mean() > 0.98

@@ -151,7 +151,7 @@ def test_an_endpoint_that_fails_for_ever_is_given_up(encoder, server, waits):
     server.misbehave((500, {}, b'{"error": {"message": "out of memory"}}'))
     asked = len(server.bodies)
 
-    with pytest.raises(EngineError, match="failed 3 times.*status 500: out of memory") as caught:
+    with pytest.raises(EngineError, match=r"failed 3 times.*status 500: out of memory") as caught:
         encoder.encode_queries(["a"])
 
     assert len(server.bodies) - asked == 3
@@ -168,17 +168,17 @@ def test_nobody_at_the_address_is_tried_again_too(waits):
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "message"),
+    ("answer", "message"),
     [
-        (401, b'{"error": {"message": "bad key"}}', "status 401: bad key; check the key"),
-        (404, b"nothing here", "status 404: nothing here; check the address"),
-        (400, b'{"error": "too long"}', "status 400: too long;.*longer than the model reads"),
+        ((401, {}, b'{"error": {"message": "bad key"}}'), "status 401: bad key; check the key"),
+        ((404, {}, b"nothing here"), "status 404: nothing here; check the address"),
+        ((400, {}, b'{"error": "too long"}'), "status 400: too long;.*longer than the model reads"),
     ],
 )
 def test_what_another_try_would_not_mend_is_an_error_at_once(
-    status, said, message, encoder, server, waits
+    answer, message, encoder, server, waits
 ):
-    server.misbehave((status, {}, said))
+    server.misbehave(answer)
 
     with pytest.raises(EngineError, match=message):
         encoder.encode_queries(["a"])

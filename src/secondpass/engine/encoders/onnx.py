@@ -97,7 +97,7 @@ class OnnxEncoder:
         encoder's, and InvalidInput for an `encoding` that must say what they do not.
         """
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
         except ImportError as error:
             raise MissingExtra(f"the encoder 'onnx:{model}'", EXTRA) from error
         folder = locate(model, revision=revision, offline=offline, onnx=True)
