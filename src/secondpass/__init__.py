@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from secondpass.engine.cross_encoder import CrossEncoder
     from secondpass.errors import SecondpassError
     from secondpass.ingest import load, split
+    from secondpass.library import Index
     from secondpass.pipeline import Pipeline
-    from secondpass.retrieval.index import Index
     from secondpass.types import Candidate, Document, Hit, Passage, Range, Ranked
 
     __version__: str
@@ -41,7 +41,7 @@ _MODULES = {
     "CrossEncoder": "engine.cross_encoder",
     "Document": "types",
     "Hit": "types",
-    "Index": "retrieval.index",
+    "Index": "library",
     "Passage": "types",
     "Pipeline": "pipeline",
     "Range": "types",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from secondpass.engine import CrossEncoder
     from secondpass.evaluation import Engine, Setup
     from secondpass.ingest import Failure, Skip
+    from secondpass.library import Index
     from secondpass.pipeline import Pipeline
     from secondpass.protocols import Encoder
-    from secondpass.retrieval import Index
     from secondpass.retrieval.migrate import Migration
     from secondpass.types import Filter, Passage
 
@@ -57,17 +57,12 @@ def index(chosen: Settings, *, create: bool = False) -> Index:
     With `create` it is to be added to, with the encoder that the settings name. Without, the encoder
     is the one that it has recorded.
     """
-    from secondpass.retrieval import Index
+    from secondpass.library import Index
 
-    encoder = None
-    if create and chosen.encoder is not None:
-        from secondpass.engine.locate import lasting_name
-
-        encoder = lasting_name(chosen.encoder)
     return Index.open(
         chosen.index,
         create=create,
-        encoder=encoder,
+        encoder=chosen.encoder if create else None,
         load_encoder=partial(_encoder, chosen),
         store=chosen.store,
     )

@@ -51,11 +51,11 @@ class Answer:
 class Pipeline:
     """Two stages as one. Without a reranker the first stage's order stands.
 
-    `depth` candidates go into the reranker. `blend` is the weight of the first stage's score
-    beside the model's, both as z-scores over the candidates; None takes what the model states for
-    itself, 0 leaves the model alone. The model reads a passage's title and headings above its text.
-    `budget_ms` bounds the time of the reranker: candidates are scored in the first stage's order, and
-    those that it does not reach keep that order below the others.
+    `depth` candidates go into the reranker. `blend` is the weight of the first stage's score, or of
+    each of its legs', beside the model's, as z-scores over the candidates; None takes what the model
+    states for itself, 0 leaves the model alone. The model reads a passage's title and headings above
+    its text. `budget_ms` bounds the time of the reranker: candidates are scored in the first stage's
+    order, and those that it does not reach keep that order below the others.
     """
 
     def __init__(
@@ -243,10 +243,10 @@ class Pipeline:
             return first
         scores = [line.score for at in reached if (line := ranked[at]) is not None]
         if self.blend:
-            lexical = z_scores([first[at] for at in reached])
+            others = first_stage_z_scores([candidates[at] for at in reached])
             scores = [
                 model + self.blend * other
-                for model, other in zip(z_scores(scores), lexical, strict=True)
+                for model, other in zip(z_scores(scores), others, strict=True)
             ]
         order_scores = [min(scores)] * len(candidates)
         for at, score in zip(reached, scores, strict=True):
@@ -257,6 +257,24 @@ class Pipeline:
 def takes_budget(reranker: Reranker | None) -> bool:
     """Whether this reranker can stop in time: whether its `rerank` takes `budget_ms`."""
     return reranker is not None and "budget_ms" in inspect.signature(reranker.rerank).parameters
+
+
+def first_stage_z_scores(candidates: Sequence[Candidate]) -> list[float]:
+    """The z-score of each candidate's first-stage score; of several legs, the sum of theirs.
+
+    The legs' own scores say more than the fused one, which knows ranks only. What a leg did not
+    find counts as its lowest among the candidates.
+    """
+    legs = dict.fromkeys(leg for candidate in candidates for leg in candidate.legs)
+    if not legs:
+        return z_scores([candidate.score for candidate in candidates])
+    sums = [0.0] * len(candidates)
+    for leg in legs:
+        found = [one.legs[leg].score if leg in one.legs else None for one in candidates]
+        lowest = min(score for score in found if score is not None)
+        scores = z_scores([lowest if score is None else score for score in found])
+        sums = [total + score for total, score in zip(sums, scores, strict=True)]
+    return sums
 
 
 def z_scores(scores: Sequence[float]) -> list[float]:

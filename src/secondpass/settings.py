@@ -25,7 +25,7 @@ class Settings:
 
     index: str = "secondpass.index"  # file of the index
     store: str = "sqlite"  # what holds the index: a name of retrieval.stores
-    encoder: str | None = None  # of a new index: folder or hub name; None: no vectors
+    encoder: str | None = None  # of a new index: a name; None: 'static'; 'none': no vectors
     first_stage: str | None = (
         None  # 'lexical', 'dense', 'hybrid'; None: hybrid where it has vectors
     )

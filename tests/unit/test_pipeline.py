@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 
 from secondpass.engine import CrossEncoder
 from secondpass.errors import InvalidInput
-from secondpass.pipeline import Pipeline, z_scores
+from secondpass.pipeline import Pipeline, first_stage_z_scores, z_scores
 from secondpass.retrieval.index import Index
 from secondpass.retrieval.stores.memory import MemoryStore
 from secondpass.testing import RETRIEVER_CHECKS
-from secondpass.types import Candidate, Hit, Passage, Ranked, Window
+from secondpass.types import Candidate, Hit, LegRank, Passage, Ranked, Window
 
 TEXTS = {
     "bear": "the giant panda is a bear",
@@ -108,6 +109,25 @@ def test_the_blend_adds_z_scores_and_leaves_the_scores_alone():
     assert {hit.passage.id: hit.order_score for hit in hits} == pytest.approx(expected)
     assert [hit.passage.id for hit in hits] == sorted(expected, key=expected.get, reverse=True)
     assert {hit.passage.id: hit.score for hit in hits} == {"p0": 1, "p1": 4, "p2": 6}
+
+
+def test_the_blend_adds_the_scores_of_each_leg():
+    legs = [
+        {"lexical": LegRank(1, 9.0), "dense": LegRank(3, 0.2)},
+        {"lexical": LegRank(2, 3.0)},
+        {"dense": LegRank(1, 0.8)},
+    ]
+    candidates = [
+        Candidate(Passage(id=str(at), text="x", document="d"), 1 / (60 + at), at + 1, found)
+        for at, found in enumerate(legs)
+    ]
+
+    blended = first_stage_z_scores(candidates)
+
+    words, vectors = z_scores([9.0, 3.0, 3.0]), z_scores([0.2, 0.2, 0.8])
+    assert blended == pytest.approx([a + b for a, b in zip(words, vectors, strict=True)])
+    alone = [replace(one, legs={}) for one in candidates]
+    assert first_stage_z_scores(alone) == z_scores([one.score for one in alone])
 
 
 def test_the_blend_is_what_the_model_states_unless_chosen():

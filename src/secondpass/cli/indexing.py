@@ -32,7 +32,7 @@ def index(
     store: Store = None,
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What makes vectors: folder or hub name [default: none]"),
+        typer.Option(metavar="NAME", help="What makes vectors; none: no vectors [default: static]"),
     ] = None,
     offline: Offline = None,
     pattern: Annotated[str, typer.Option(help="Which files of a folder")] = "**/*",
@@ -55,7 +55,8 @@ def index(
 
     Text, Markdown, HTML, PDF, Word, and JSON Lines of documents are read. A document that did not
     change is left as it is, so the same command brings an index up to date and continues one that
-    was interrupted. With an encoder a new index keeps vectors too, and searching uses both.
+    was interrupted. A new index keeps vectors too, unless the encoder is 'none', and searching uses
+    both.
     """
     splitting = {"split_by": split_by, "passage_size": size, "passage_overlap": overlap}
     where = {"index": index_file, "store": store, "encoder": encoder, "offline": offline}

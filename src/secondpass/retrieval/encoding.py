@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from secondpass.errors import InvalidInput
-from secondpass.protocols import DenseSearch, Encoder
+from secondpass.protocols import Encoder, Store
 from secondpass.retrieval.documents import check_same_encoder
 from secondpass.types import EncoderRecord
 
@@ -21,10 +21,15 @@ class IndexEncoder:
     """
 
     def __init__(
-        self, store: DenseSearch, encoder: Encoder | str | None, load: LoadEncoder | None
+        self,
+        store: Store,
+        encoder: Encoder | str | None,
+        load: LoadEncoder | None,
+        default: str | None = None,
     ) -> None:
         self._store = store
         self._load = load
+        self._default = default
         self._lock = threading.Lock()
         self._own: Encoder | None = None
         self._given, self._name = self._resolved(encoder)
@@ -36,9 +41,11 @@ class IndexEncoder:
     def for_adding(self) -> Encoder | None:
         """What encodes new passages; None where the index has no vectors.
 
-        A given encoder is recorded first. StoreError where the index has passages without vectors,
-        or another encoder made them.
+        A given encoder is recorded first, and so is the default one of an index that is empty.
+        StoreError where the index has passages without vectors, or another encoder made them.
         """
+        if self._given is None and self._default is not None and self._is_new():
+            self._given, self._name = self._resolved(self._default)
         if self._given is not None:
             given = _record(self._given, self._name)
             known = self.record()
@@ -67,6 +74,9 @@ class IndexEncoder:
         close = getattr(own, "close", None)
         if close is not None:
             close()
+
+    def _is_new(self) -> bool:
+        return self.record() is None and self._store.count() == 0
 
     def _resolved(self, encoder: Encoder | str | None) -> tuple[Encoder | None, str]:
         if isinstance(encoder, str):

@@ -32,9 +32,10 @@ class Index:
         store: DescribedStore,
         encoder: Encoder | str | None = None,
         load_encoder: LoadEncoder | None = None,
+        default_encoder: str | None = None,
     ) -> None:
         self._store = store
-        self._encoder = IndexEncoder(store, encoder, load_encoder)
+        self._encoder = IndexEncoder(store, encoder, load_encoder, default_encoder)
 
     @classmethod
     def open(

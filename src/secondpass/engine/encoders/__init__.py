@@ -2,6 +2,13 @@
 
 from secondpass.engine.encoders.endpoint import Endpoint, EndpointEncoder, Usage
 from secondpass.engine.encoders.static import StaticEncoder
-from secondpass.engine.encoders.table import load_encoder
+from secondpass.engine.encoders.table import lasting_encoder_name, load_encoder
 
-__all__ = ["Endpoint", "EndpointEncoder", "StaticEncoder", "Usage", "load_encoder"]
+__all__ = [
+    "Endpoint",
+    "EndpointEncoder",
+    "StaticEncoder",
+    "Usage",
+    "lasting_encoder_name",
+    "load_encoder",
+]

@@ -74,6 +74,7 @@ class EndpointEncoder:
     """
 
     def __init__(self, model: str, endpoint: Endpoint, encoding: Encoding, post: Post) -> None:
+        self.name = ""  # what finds it again, where a name loaded it
         self.usage = Usage()
         self.on_progress: Callable[[Usage], None] | None = None
         self._model = model

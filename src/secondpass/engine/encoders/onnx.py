@@ -75,6 +75,7 @@ class OnnxEncoder:
         tokenizer: TextTokenizer,
         fingerprint: str,
     ) -> None:
+        self.name = ""  # what finds it again, where a name loaded it
         self.spec = spec
         self._session = session
         self._graph = graph

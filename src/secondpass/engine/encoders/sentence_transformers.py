@@ -36,6 +36,7 @@ class SentenceTransformersEncoder:
     """
 
     def __init__(self, model: SentenceTransformer, encoding: Encoding) -> None:
+        self.name = ""  # what finds it again, where a name loaded it
         self._model = model
         self._normalised = encoding.normalise is not False
         self._prompts = tuple(

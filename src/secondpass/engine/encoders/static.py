@@ -33,6 +33,7 @@ class StaticEncoder:
     """
 
     def __init__(self, files: StaticFiles) -> None:
+        self.name = ""  # what finds it again, where a name loaded it
         self._files = files
         self._segmenter = segmenter(files.tokenizer, files.unknown)
         self._sums = summing(files.vectors)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from secondpass.engine.bi_encoder import BiEncoder
 from secondpass.engine.compute import Compute
@@ -19,7 +20,7 @@ from secondpass.engine.encoders.onnx import OnnxEncoder
 from secondpass.engine.encoders.sentence_transformers import SentenceTransformersEncoder
 from secondpass.engine.encoders.static import StaticEncoder
 from secondpass.engine.encoders.static_files import static_modules
-from secondpass.engine.locate import locate
+from secondpass.engine.locate import lasting_name, locate
 from secondpass.engine.spec import FAMILIES, read_json
 from secondpass.errors import InvalidInput, UnknownName
 from secondpass.protocols import Encoder
@@ -29,6 +30,12 @@ NATIVE_MODULES: tuple[list[str], ...] = (
     ["Transformer", "Pooling"],
     ["Transformer", "Pooling", "Normalize"],
 )
+
+
+class NamedEncoder(Encoder, Protocol):
+    """An encoder that knows by which name it is found again."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +58,12 @@ def load_encoder(
     encoding: Encoding | None = None,
     compute: Compute | None = None,
     endpoint: Endpoint | None = None,
-) -> Encoder:
+) -> NamedEncoder:
     """The encoder that this name means; this file's first lines list the forms of names.
 
-    `encoding` says what a model's files may not (pooling, prompts), `compute` how the native engine
-    computes, `endpoint` where an 'openai:' model is asked. Raises UnknownName for a prefix that is
-    none, ModelError for files that cannot be used, MissingExtra for a library that is not installed
+    Its `name` is the lasting one. `encoding` says what a model's files may not (pooling, prompts),
+    `compute` how the native engine computes, `endpoint` where an 'openai:' model is asked. Raises
+    UnknownName for a prefix that is none, ModelError for files that cannot be used, MissingExtra for a library that is not installed
     and EngineError for an endpoint that does not answer.
     """
     prefix, colon, rest = name.partition(":")
@@ -70,15 +77,25 @@ def load_encoder(
         endpoint,
     )
     if not prefixed:
-        return _by_files(wanted)
+        found = _by_files(wanted)
+        found.name = lasting_encoder_name(name)
+        return found
     if prefix not in BY_PREFIX:
         raise UnknownName("kind of encoder", prefix, BY_PREFIX)
     if not rest:
         raise InvalidInput(f"'{name}' names no model; expected '{prefix}:MODEL'")
-    return BY_PREFIX[prefix](wanted)
+    found = BY_PREFIX[prefix](wanted)
+    found.name = lasting_encoder_name(name)
+    return found
 
 
-def _by_files(wanted: Wanted) -> Encoder:
+def lasting_encoder_name(name: str) -> str:
+    """A name that finds the same encoder from any current folder: a folder's is its full path."""
+    prefix, colon, rest = name.partition(":")
+    return f"{prefix}:{lasting_name(rest)}" if colon and prefix in BY_PREFIX else lasting_name(name)
+
+
+def _by_files(wanted: Wanted) -> NamedEncoder:
     """The encoder in a folder or of the hub: what it is, its own files say."""
     folder = locate(wanted.name, revision=wanted.revision, offline=wanted.offline)
     kind = read_json(folder / "config.json", optional=True).get("model_type")
@@ -94,7 +111,7 @@ def _by_files(wanted: Wanted) -> Encoder:
     return BiEncoder.load(folder, encoding=wanted.encoding, compute=wanted.compute)
 
 
-def _endpoint(wanted: Wanted) -> Encoder:
+def _endpoint(wanted: Wanted) -> NamedEncoder:
     if wanted.offline:
         raise InvalidInput(
             f"'openai:{wanted.name}' is asked over the network, but offline was asked for; leave "
@@ -105,7 +122,7 @@ def _endpoint(wanted: Wanted) -> Encoder:
     )
 
 
-def _onnx(wanted: Wanted) -> Encoder:
+def _onnx(wanted: Wanted) -> NamedEncoder:
     return OnnxEncoder.load(
         wanted.name,
         revision=wanted.revision,
@@ -115,7 +132,7 @@ def _onnx(wanted: Wanted) -> Encoder:
     )
 
 
-def _sentence_transformers(wanted: Wanted) -> Encoder:
+def _sentence_transformers(wanted: Wanted) -> NamedEncoder:
     return SentenceTransformersEncoder.load(
         wanted.name,
         revision=wanted.revision,
@@ -124,7 +141,7 @@ def _sentence_transformers(wanted: Wanted) -> Encoder:
     )
 
 
-BY_PREFIX: dict[str, Callable[[Wanted], Encoder]] = {
+BY_PREFIX: dict[str, Callable[[Wanted], NamedEncoder]] = {
     "onnx": _onnx,
     "openai": _endpoint,
     "sentence-transformers": _sentence_transformers,
