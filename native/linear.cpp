@@ -113,16 +113,14 @@ void Linear::set(const Tensor& weight, const Tensor& bias, const Axis& in, const
         if (precision_ == Precision::fp32) {
             scatter(row.data(), inputs.steps, floats_.data() + start_of(column));
         } else if (weight.dtype == Dtype::i8) {
-            set_extras(column, row, inputs);
             const auto* stored = static_cast<const std::int8_t*>(weight.data) + at * in.count;
-            set_levels(column, stored, weight.scales[at], inputs);
+            set_levels(column, stored, weight.scales[at], inputs, row.data());
         } else {
-            set_extras(column, row, inputs);
             const float scale = largest > 1e-30F ? largest / 127.0F : 1.0F;
             for (std::size_t i = 0; i < in.count; ++i) {
                 levels[i] = static_cast<std::int8_t>(rounded(row[i] / scale));
             }
-            set_levels(column, levels.data(), scale, inputs);
+            set_levels(column, levels.data(), scale, inputs, row.data());
         }
     }
 }
@@ -133,7 +131,6 @@ Linear::Inputs Linear::inputs_of(const Axis& in) const {
         const std::size_t place = in.place(i);
         inputs.steps.push_back(step_to(place));
         if (precision_ == Precision::int8) {
-            inputs.shared.push_back(shared_[place]);
             const auto found = std::find(outliers_.begin(), outliers_.end(), place);
             if (found != outliers_.end()) {
                 inputs.outliers.push_back({i, static_cast<std::size_t>(found - outliers_.begin())});
@@ -143,8 +140,9 @@ Linear::Inputs Linear::inputs_of(const Axis& in) const {
     return inputs;
 }
 
+// The levels of a column; of the outliers the weights themselves, in `row`.
 void Linear::set_levels(std::size_t column, const std::int8_t* levels, float scale,
-                        const Inputs& inputs) {
+                        const Inputs& inputs, const float* row) {
     std::int8_t* start = levels_.data() + start_of(column);
     scatter(levels, inputs.steps, start);
     std::int32_t sum = 0;
@@ -154,29 +152,13 @@ void Linear::set_levels(std::size_t column, const std::int8_t* levels, float sca
     for (const auto& [input, extra] : inputs.outliers) {
         sum -= levels[input];
         start[inputs.steps[input]] = 0;
-    }
-    scales_[column] = scale;
-    offsets_[column] = -kernels_->zero_level * sum;
-}
-
-// The weights of the outliers as they are; for the middle, the sum of all the others.
-void Linear::set_extras(std::size_t column, const std::vector<float>& row, const Inputs& inputs) {
-    constexpr std::size_t lanes = 8;
-    float sums[lanes] = {};
-    const std::size_t whole = row.size() / lanes * lanes;
-    for (std::size_t i = 0; i < whole; i += lanes) {
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
-            sums[lane] += inputs.shared[i + lane] * row[i + lane];
-        }
-    }
-    for (std::size_t i = whole; i < row.size(); ++i) {
-        sums[i - whole] += inputs.shared[i] * row[i];
-    }
-    extra_[outliers_.size() * outputs_ + column] =
-        ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-    for (const auto& [input, extra] : inputs.outliers) {
         extra_[extra * outputs_ + column] = row[input];
     }
+    // The middle meets the rounded weights too: else what rounding changed would be multiplied by how
+    // far an input is from the middle, and not by the input, which behind a gelu is mostly near zero.
+    extra_[outliers_.size() * outputs_ + column] = scale * static_cast<float>(sum);
+    scales_[column] = scale;
+    offsets_[column] = -kernels_->zero_level * sum;
 }
 
 PackedWeights Linear::packed() const {
