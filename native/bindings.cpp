@@ -125,7 +125,8 @@ LoadedModel load(const Shape& shape, const std::map<std::string, Array>& arrays,
     }
     const Tensors tensors = tensors_from(arrays);
     const nb::gil_scoped_release released;
-    return {std::make_unique<Model>(shape, tensors, precision, kernels), options.threads};
+    return {std::make_unique<Model>(shape, tensors, precision, kernels, options.threads),
+            options.threads};
 }
 
 nb::object forward(const LoadedModel& loaded, const Integers& ids, const Integers& types,

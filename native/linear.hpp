@@ -51,9 +51,20 @@ public:
     QuantiseCall quantising() const;
 
 private:
-    void set_levels(std::size_t column, const std::int8_t* levels, float scale, const Axis& in);
-    void set_extras(std::size_t column, const std::vector<float>& row, const Axis& in);
-    std::size_t index(std::size_t input, std::size_t column) const;
+    // Of a checkpoint's inputs: where their weights go, and which are outliers.
+    struct Outlier {
+        std::size_t input, extra;
+    };
+    struct Inputs {
+        std::vector<std::size_t> steps;
+        std::vector<Outlier> outliers;
+    };
+    Inputs inputs_of(const Axis& in) const;
+    void set_levels(std::size_t column, const std::int8_t* levels, float scale,
+                    const Inputs& inputs, const float* row);
+    std::size_t group() const { return precision_ == Precision::int8 ? kernels_->group : 1; }
+    std::size_t start_of(std::size_t column) const;
+    std::size_t step_to(std::size_t input) const;
 
     const Kernels* kernels_ = nullptr;
     std::size_t inputs_ = 0, outputs_ = 0;

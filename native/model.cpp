@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "thread_pool.hpp"
+
 namespace secondpass {
 namespace {
 
@@ -22,7 +24,10 @@ Head head_named(const std::string& name) {
     throw std::invalid_argument("unknown head '" + name + "'; choose from logit, cls, mean");
 }
 
-const Shape& checked(const Shape& shape) {
+// Sums of int32 hold that many of attention's products (operands.hpp).
+constexpr std::size_t most_int8_positions = std::size_t{1} << 19;
+
+const Shape& checked(const Shape& shape, Precision precision) {
     constexpr std::size_t most = std::size_t{1} << 20;  // products of two widths fit any size_t
     for (const std::size_t size : {shape.hidden, shape.layers, shape.heads, shape.intermediate}) {
         if (size < 1 || size > most) {
@@ -30,6 +35,12 @@ const Shape& checked(const Shape& shape) {
                                         " in the model's shape; expected 1 to " +
                                         std::to_string(most));
         }
+    }
+    if (precision == Precision::int8 && shape.positions > most_int8_positions) {
+        throw std::invalid_argument(std::to_string(shape.positions) +
+                                    " positions are too many for int8, which takes up to " +
+                                    std::to_string(most_int8_positions) +
+                                    "; choose precision fp32");
     }
     if (shape.padding_id < -1) {
         throw std::invalid_argument("a padding id of " + std::to_string(shape.padding_id) +
@@ -67,8 +78,8 @@ void load_linear(Linear& linear, const Tensors& tensors, const std::string& name
 }  // namespace
 
 Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
-             const Kernels& kernels)
-    : shape_(checked(shape)),
+             const Kernels& kernels, std::size_t threads)
+    : shape_(checked(shape, precision)),
       precision_(precision),
       kernels_(kernels),
       activation_(activation_named(shape.activation)),
@@ -84,15 +95,22 @@ Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
         types_ = find(tensors, types, found->second.rows, shape.hidden);
     }
     after_embedding_ = load_norm(tensors, at + "LayerNorm", wide_);
-    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
-        load_layer(tensors, "encoder.layer." + std::to_string(layer) + ".");
-    }
     if (head_ == Head::logit) {
         load_head(tensors);
     }
+    find(tensors, "encoder.layer." + std::to_string(shape.layers - 1) + ".output.dense.bias", 1,
+         shape.hidden);  // before room is made for as many layers as the shape claims
+    layers_.resize(shape.layers);
+    PoolCall call;
+    call.items = shape.layers;
+    call.threads = threads;
+    call.work = [&](std::size_t layer, Workspace&) {
+        layers_[layer] = load_layer(tensors, "encoder.layer." + std::to_string(layer) + ".");
+    };
+    ThreadPool::of_process().run(call);
 }
 
-void Model::load_layer(const Tensors& tensors, const std::string& at) {
+Layer Model::load_layer(const Tensors& tensors, const std::string& at) const {
     Layer layer;
     layer.in = Linear(wide_.padded, 3 * heads_.padded, precision_, kernels_,
                       outliers(at + "attention.self", wide_));
@@ -112,7 +130,7 @@ void Model::load_layer(const Tensors& tensors, const std::string& at) {
     load_linear(layer.down, tensors, at + "output.dense", inner_, wide_);
     layer.after_attention = load_norm(tensors, at + "attention.output.LayerNorm", wide_);
     layer.after_feed_forward = load_norm(tensors, at + "output.LayerNorm", wide_);
-    layers_.push_back(std::move(layer));
+    return layer;
 }
 
 // The places of the outliers among an activation's numbers.

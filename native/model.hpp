@@ -57,8 +57,10 @@ struct Layer {
 
 class Model {
 public:
-    // Throws std::invalid_argument where tensors are missing, of another shape or not finite.
-    Model(const Shape& shape, const Tensors& tensors, Precision precision, const Kernels& kernels);
+    // Packs the weights with `threads` threads. Throws std::invalid_argument where tensors are missing,
+    // of another shape or not finite.
+    Model(const Shape& shape, const Tensors& tensors, Precision precision, const Kernels& kernels,
+          std::size_t threads = 1);
 
     // Throws std::invalid_argument for an id, type or length that the model does not have.
     void check(const Rows& rows) const;
@@ -77,7 +79,7 @@ public:
 private:
     friend class Pass;
 
-    void load_layer(const Tensors& tensors, const std::string& at);
+    Layer load_layer(const Tensors& tensors, const std::string& at) const;
     Outliers outliers(const std::string& activation, const Axis& axis) const;
     void load_head(const Tensors& tensors);
 

@@ -1,5 +1,6 @@
 #include "tensor.hpp"
 
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -67,6 +68,12 @@ const Tensor& find(const Tensors& tensors, const std::string& name, std::size_t 
             "the tensor " + name + " has the shape (" + std::to_string(tensor.rows) + ", " +
             std::to_string(tensor.columns) + "); expected (" + std::to_string(rows) + ", " +
             std::to_string(columns) + ")");
+    }
+    for (std::size_t row = 0; tensor.dtype == Dtype::i8 && row < rows; ++row) {
+        if (!std::isfinite(tensor.scales[row])) {
+            throw std::invalid_argument("the tensor " + name + ".scale is not finite at row " +
+                                        std::to_string(row) + "; the checkpoint is damaged");
+        }
     }
     return tensor;
 }

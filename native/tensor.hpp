@@ -25,7 +25,7 @@ struct Tensor {
 
 using Tensors = std::map<std::string, Tensor>;
 
-// The tensor of this name, checked to have this shape. Throws std::invalid_argument.
+// The tensor of this name, checked to have this shape and finite scales. Throws std::invalid_argument.
 const Tensor& find(const Tensors& tensors, const std::string& name, std::size_t rows,
                    std::size_t columns);
 

@@ -220,7 +220,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const DrawnRows rows(in, drawn);
     const Tensors tensors = draw_tensors(in, drawn);
     try {
-        const Model model(shape, tensors, precision, kernels);
+        const Model model(shape, tensors, precision, kernels, threads);
         model.check(rows.rows);
         compute(model, rows.rows, threads);
     } catch (const std::invalid_argument&) {
