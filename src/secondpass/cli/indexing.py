@@ -55,8 +55,7 @@ def index(
 
     Text, Markdown, HTML, PDF, Word, and JSON Lines of documents are read. A document that did not
     change is left as it is, so the same command brings an index up to date and continues one that
-    was interrupted. A new index keeps vectors too, unless the encoder is 'none', and searching uses
-    both.
+    was interrupted. A new index keeps vectors too, unless the encoder is 'none'.
     """
     splitting = {"split_by": split_by, "passage_size": size, "passage_overlap": overlap}
     where = {"index": index_file, "store": store, "encoder": encoder, "offline": offline}

@@ -54,7 +54,7 @@ def home(tmp_path_factory, checkpoint) -> Path:
     (docs / "zh.txt").write_text("大熊猫是中国特有的一种熊科动物。它吃竹子。\n", encoding="utf-8")
     (docs / "empty.txt").write_text("\n")
     (home / "model").symlink_to(checkpoint("bert"))
-    done = secondpass("index", "docs", "--index", "my.index", cwd=home)
+    done = secondpass("index", "docs", "--index", "my.index", "--encoder", "none", cwd=home)
     assert done.returncode == 0, done.stderr
     assert re.match(r"2 documents added; \d passages written\nmy.index holds 2 ", done.stdout)
     assert "empty.txt" in done.stderr
@@ -78,6 +78,16 @@ def test_search_prints_one_json_object(home):
     text = Path(hit["path"]).read_text()
     assert text[hit["start"] : hit["end"]] == hit["text"]
     assert [one["rank"] for one in answer["hits"]] == list(range(1, len(answer["hits"]) + 1))
+
+
+def test_a_new_index_has_vectors_of_the_bundled_encoder(home, tmp_path):
+    done = secondpass("index", home / "docs", "-i", "my.index", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(secondpass("info", "-i", "my.index", "--json", cwd=tmp_path).stdout)
+    found = secondpass("search", "ursine", "-i", "my.index", "--no-rerank", cwd=tmp_path)
+
+    assert facts["encoder"]["name"] == "static"
+    assert "The giant panda is a bear" in found.stdout
 
 
 def test_an_encoder_makes_hybrid_the_default(home, bi_encoder, tmp_path):
