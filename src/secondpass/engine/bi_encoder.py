@@ -136,6 +136,7 @@ class BiEncoder:
             self._fingerprint = fingerprint(
                 files.model, files.spec, files.weights, files.tokenizer.digest
             )
+            files.weights.forget_pages()
         return self._fingerprint
 
     def encode_queries(self, texts: Iterable[str]) -> NDArray[np.float32]:

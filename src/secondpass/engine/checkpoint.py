@@ -7,7 +7,8 @@ Safetensors only: pickled weights can run code when they are loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,14 @@ class StoredWeights(Weights):
     Nothing is kept of what `[]` widens: a backend that reads a tensor often keeps its own.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[np.generic]], family: str) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[np.generic]],
+        family: str,
+        files: Sequence[mmap.mmap] = (),
+    ) -> None:
         self._tensors = tensors
+        self._files = files
         self._names = {
             ours: name
             for name in tensors
@@ -44,6 +51,9 @@ class StoredWeights(Weights):
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         return _widen(self._names[name], self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # the inherited one would widen the tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -75,6 +85,12 @@ class StoredWeights(Weights):
                 arrays[ours + SCALE] = _widen(name + SCALE, self._tensors)
         return arrays
 
+    def forget_pages(self) -> None:
+        """Give back the memory of what was read; what is read again comes from the files again."""
+        for file in self._files:
+            if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+                file.madvise(mmap.MADV_DONTNEED)
+
 
 def load_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
     """The weights, named without the family's prefix, the head as `dense` and `logit`.
@@ -101,8 +117,9 @@ def load_encoder_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
 
 
 def _map(folder: Path, spec: ModelSpec) -> StoredWeights:
-    tensors = {name: tensor for path in weight_files(folder) for name, tensor in _read(path)}
-    return StoredWeights(tensors, spec.family)
+    files = [_open(path) for path in weight_files(folder)]
+    tensors = {name: tensor for file in files for name, tensor in _read(file)}
+    return StoredWeights(tensors, spec.family, files)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -145,24 +162,29 @@ def canonical_name(name: str, family: str) -> str | None:
     return body if body.startswith(("embeddings.", "encoder.layer.")) else None
 
 
-def _read(path: Path) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """Every tensor of a file as it is stored, memory-mapped; bfloat16 as its bits in uint16."""
+def _open(path: Path) -> mmap.mmap:
+    """The whole file, mapped, once its header, its offsets and its size are checked."""
     try:
-        with safe_open(path, framework="np"):  # checks the header, the offsets and the size
+        with safe_open(path, framework="np"):
             pass
         with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size))
-        data = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + size)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"'{path}' is no readable safetensors file: {error}") from error
+
+
+def _read(file: mmap.mmap) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """Every tensor of a file as it is stored; bfloat16 as its bits in uint16."""
+    start = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:start])
+    data = np.frombuffer(file, dtype=np.uint8, offset=start)
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         if entry["dtype"] not in DTYPES:
             continue  # index buffers such as position_ids, which are no weights
-        start, end = entry["data_offsets"]
-        values = data[start:end].view(np.dtype(DTYPES[entry["dtype"]])).reshape(entry["shape"])
+        first, end = entry["data_offsets"]
+        values = data[first:end].view(np.dtype(DTYPES[entry["dtype"]])).reshape(entry["shape"])
         yield (f"{name}{BITS}" if entry["dtype"] == "BF16" else name), values
 
 

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from secondpass.engine import CrossEncoder, Limits
+from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.spec import ModelSpec
 from secondpass.errors import InvalidInput, ModelError, UnknownName
 
@@ -178,3 +179,23 @@ def test_unknown_names_list_what_there_is(checkpoint):
         CrossEncoder.load(checkpoint("bert"), backend="onx")
     with pytest.raises(ModelError, match=r"'\./nowhere' is no folder and no bundled model"):
         CrossEncoder.load("./nowhere")
+
+
+def test_weights_are_the_same_when_their_pages_were_forgotten(checkpoint):
+    folder = checkpoint("bert")
+    weights = load_weights(folder, ModelSpec.read(folder))
+    before = {name: values.copy() for name, values in weights.items()}
+
+    weights.forget_pages()
+
+    for name, values in weights.stored().items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+def test_asking_for_a_tensor_does_not_read_it(checkpoint, monkeypatch):
+    folder = checkpoint("bert")
+    weights = load_weights(folder, ModelSpec.read(folder))
+    monkeypatch.delattr("secondpass.engine.checkpoint._widen")
+
+    assert "logit.weight" in weights
+    assert "classifier.weight" not in weights

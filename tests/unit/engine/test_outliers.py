@@ -47,7 +47,7 @@ def with_loud_channels(source: Path, folder: Path, weights: float) -> Path:
 
 @pytest.fixture(scope="module")
 def loud(checkpoint, tmp_path_factory):
-    return with_loud_channels(checkpoint("bert"), tmp_path_factory.mktemp("loud"), 0.4)
+    return with_loud_channels(checkpoint("bert"), tmp_path_factory.mktemp("loud"), 0.3)
 
 
 def test_the_channels_are_found_in_every_activation_behind_a_layer_norm(loud):
@@ -61,26 +61,31 @@ def test_the_channels_are_found_in_every_activation_behind_a_layer_norm(loud):
             assert set(LOUD) <= set(found.outliers[f"encoder.layer.{layer}.{part}"])
 
 
+# Drawn, for training the checkpoint's tokenizer gives other ids each time.
+NUMBERS = np.random.default_rng(5)
+DRAWN = [NUMBERS.integers(5, 100, length).astype(np.int32) for length in [9, 20, 40, 64] * 6]
+ROWS = [Row(ids, np.zeros_like(ids)) for ids in DRAWN]
+
+
 @pytest.fixture(scope="module")
 def rows():
-    numbers = np.random.default_rng(5)
-    ids = [numbers.integers(5, 100, length).astype(np.int32) for length in [9, 20, 40, 64] * 6]
-    return pack([Row(row, np.zeros_like(row)) for row in ids])
+    return pack(ROWS)
 
 
 @pytest.mark.parametrize("instruction_set", KERNELS)
 def test_the_error_stays_bounded_where_channels_run_high(instruction_set, loud, rows):
-    weights = load_weights(loud, ModelSpec.read(loud))
-    exact = CrossEncoder.load(loud, backend="numpy").backend.forward(rows)
-    compute = Compute("int8", 2, instruction_set)
+    spec = ModelSpec.read(loud)
+    weights = load_weights(loud, spec)
+    exact = build_backend("numpy", spec, weights, Compute()).forward(rows)
 
-    found = CrossEncoder.load(loud, backend="native", compute=compute)
+    def errors(of):
+        backend = build_backend("native", of, weights, Compute("int8", 2, instruction_set))
+        return np.abs(backend.forward(rows) - exact)
 
-    none = replace(found.spec, outliers={})
-    bare = build_backend("native", none, weights, compute).forward(rows)
-    errors = np.abs(found.backend.forward(rows) - exact)
-    assert np.sqrt(np.mean(errors**2)) < 0.25 * exact.std()
-    assert errors.mean() < np.abs(bare - exact).mean() / 3
+    found = errors(calibrate(spec, weights, ROWS[:2]).spec)
+
+    assert np.sqrt(np.mean(found**2)) < 0.02 * exact.std()
+    assert found.mean() < errors(replace(spec, outliers={})).mean() / 3
 
 
 def test_an_exported_model_states_them_and_scores_nearly_the_same(loud, rows, tmp_path):

@@ -48,6 +48,7 @@ class NativeModel:
                 f"the native backend cannot load this model: {error}; download it again, or choose "
                 "the backend 'numpy'"
             ) from error
+        weights.forget_pages()  # all but the embeddings was copied
         self.instruction_set = self._model.instruction_set
 
     def run(self, batch: Batch) -> NDArray[np.float32]:
