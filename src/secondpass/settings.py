@@ -33,7 +33,7 @@ class Settings:
     revision: str | None = None  # branch, tag or commit of a hub model
     offline: bool = False  # never touch the network, not even for a hub name
     backend: str = "auto"  # what computes: a name of engine.backends
-    precision: str = "auto"  # 'fp32', 'int8' (native backend only), or 'auto': fp32
+    precision: str = "auto"  # 'fp32', 'int8', or 'auto': int8 in the native backend
     threads: int | None = None  # of the native backend; None: the cores that this process may use
     instruction_set: str = "auto"  # of the native backend; a lower one than the best, for comparing
     max_tokens: int | None = None  # longest row for the model; None: the model's own limit

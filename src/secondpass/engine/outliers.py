@@ -76,7 +76,8 @@ def calibrate(spec: ModelSpec, weights: StoredWeights, rows: Sequence[Row]) -> C
         largest[name] = np.maximum(largest[name], seen) if name in largest else seen
 
     with_words = _ReadOnce(weights, ids)
-    states = Layers(spec, with_words, observe).states(ids, types, with_words, first_only=False)
+    with np.errstate(invalid="ignore", over="ignore"):  # its logits will say so, in an error
+        states = Layers(spec, with_words, observe).states(ids, types, with_words, first_only=False)
     chosen = {name: stick_out(seen) for name, seen in largest.items()}
     outliers = {name: tuple(channels) for name, channels in chosen.items() if channels}
     lengths = np.full(len(rows), tokens, dtype=np.int32)

@@ -97,9 +97,9 @@ def test_the_default_prompt_stands_in_for_one_that_is_not_named(bi_encoder):
 
 def test_a_text_is_lowered_where_the_files_ask_for_it(bi_encoder):
     folder = bi_encoder("roberta")
-    plain = BiEncoder.load(folder)
+    plain = BiEncoder.load(folder, compute=FP32)
     rewrite(folder, "sentence_bert_config.json", do_lower_case=True)
-    lowered = BiEncoder.load(folder)
+    lowered = BiEncoder.load(folder, compute=FP32)
 
     np.testing.assert_array_equal(
         lowered.encode_queries(["PANDA"]), plain.encode_queries(["panda"])

@@ -32,9 +32,9 @@ def no_extension(monkeypatch):
     monkeypatch.setattr(table, "import_module", refuse)
 
 
-def test_auto_is_native_and_fp32(spec):
+def test_auto_is_native_and_int8(spec):
     pytest.importorskip("secondpass._native", reason="built without a C++ compiler")
-    assert choose_backend("auto", spec, Compute()) == ("native", Compute("fp32"))
+    assert choose_backend("auto", spec, Compute()) == ("native", Compute("int8"))
     assert choose_backend("native", spec, Compute("fp32")) == ("native", Compute("fp32"))
     assert choose_backend("numpy", spec, Compute()) == ("numpy", Compute("fp32"))
 

@@ -25,9 +25,9 @@ VECTOR_BACKENDS = {
     "native": "secondpass.engine.backends.native:NativeVectors",
     "numpy": "secondpass.engine.backends.numpy:NumpyVectors",
 }
-# What 'auto' means. int8 is to take its place once it costs the bundled model no more than .005 of
-# nDCG@10 on any set: with a scale a token it still costs .012 on SciFact (benchmarks/results).
-AUTO_PRECISION = "fp32"
+# What 'auto' means for the native backend: it costs the bundled model no more than .005 of nDCG@10 on
+# any set (benchmarks/results), and a model that it would cost more takes fp32 (engine/outliers.py).
+AUTO_PRECISION = "int8"
 EXTENSION = "secondpass._native"
 
 logger = logging.getLogger(__name__)
