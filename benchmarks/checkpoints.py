@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from secondpass.engine.checkpoint import expected_shapes
+from secondpass.engine.checkpoint import encoder_shapes, head_shapes
 from secondpass.engine.export import original_name
 from secondpass.engine.locate import BUNDLED
 from secondpass.engine.spec import ModelSpec
@@ -46,7 +46,11 @@ def sized(hidden: int, layers: int, heads: int, vocabulary: int, positions: int)
     }
 
 
-BERT = {"model_type": "bert", "architectures": ["BertForSequenceClassification"]}
+BERT = {
+    "model_type": "bert",
+    "architectures": ["BertForSequenceClassification"],
+    "layer_norm_eps": 1e-12,
+}
 XLM_R = {
     "model_type": "xlm-roberta",
     "architectures": ["XLMRobertaForSequenceClassification"],
@@ -133,7 +137,7 @@ def write_tokenizer(folder: Path, config: dict, encoder: Path | None) -> None:
 def random_weights(spec: ModelSpec) -> dict[str, np.ndarray]:
     """Normal weights of a size that keeps activations in range; LayerNorms of 1, biases small."""
     drawn = np.random.default_rng(SEED)
-    shapes = expected_shapes(spec)
+    shapes = {**encoder_shapes(spec), **head_shapes(spec)}
     if spec.token_types:
         shapes["embeddings.token_type_embeddings.weight"] = (spec.token_types, spec.hidden)
     weights = {}

@@ -20,6 +20,7 @@ from secondpass.evaluation.processes import Home, Process
 from secondpass.evaluation.workload import Workload
 
 REFERENCE = "secondpass-fp32"
+SAME = 0.95  # an engine whose logits correlate less with ours does another job
 ROUNDS_FOR_P95 = 20  # of fewer, the 95th percentile would be the maximum by another name
 
 
@@ -179,16 +180,17 @@ class Figures:
     """What is told of one engine. `ratio` is the median over the rounds of its time to ours.
 
     `correlation` and `largest_difference` compare its logits with our float32; None where there is
-    nothing to tell.
+    nothing to tell. An engine that computes something else has no ratio, and a `remark` says so.
     """
 
     median_ms: float
     min_ms: float
     p95_ms: float | None
     texts_s: float
-    ratio: float
+    ratio: float | None
     correlation: float | None
     largest_difference: float
+    remark: str | None
 
 
 def figures(one: Measured, ours: Measured, reference: Sequence[float]) -> Figures:
@@ -197,14 +199,17 @@ def figures(one: Measured, ours: Measured, reference: Sequence[float]) -> Figure
     ratios = [theirs / own for theirs, own in zip(one.ms, ours.ms, strict=True)]
     ranked = sorted(one.ms)
     enough = len(ranked) >= ROUNDS_FOR_P95
+    correlation = _correlation(one.logits, reference)
+    other = correlation is not None and correlation < SAME
     return Figures(
         median_ms=middle,
         min_ms=ranked[0],
         p95_ms=ranked[math.ceil(0.95 * len(ranked)) - 1] if enough else None,
         texts_s=1000 * len(one.logits) / middle,
-        ratio=median(ratios),
-        correlation=_correlation(one.logits, reference),
+        ratio=None if other else median(ratios),
+        correlation=correlation,
         largest_difference=float(np.abs(np.subtract(one.logits, reference)).max()),
+        remark=f"no ratio: correlation with float32 {correlation:.2f} < {SAME}" if other else None,
     )
 
 

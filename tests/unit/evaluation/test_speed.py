@@ -51,6 +51,16 @@ def test_agreement_is_with_the_reference():
     assert figures(one, one, [1.0, 1.0, 1.0]).correlation is None
 
 
+def test_an_engine_that_computes_something_else_has_no_ratio():
+    reference = [0.0, 1.0, 2.0, 3.0]
+    same, other = measured([2], [0.1, 1.0, 2.0, 3.1]), measured([2], [1.0, 0.0, 3.0, 2.0])
+
+    assert figures(same, same, reference).remark is None
+    found = figures(other, same, reference)
+    assert (found.ratio, found.median_ms) == (None, 2)
+    assert found.remark == "no ratio: correlation with float32 0.60 < 0.95"
+
+
 @pytest.fixture
 def setup(checkpoint, tmp_path) -> Setup:
     folder = checkpoint("bert")

@@ -82,7 +82,7 @@ def _save(model: object, path: Path) -> None:
         str(path),
         save_as_external_data=True,
         location=f"{path.name}_data",
-        size_threshold=64,
+        size_threshold=4096,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from secondpass.evaluation.peers.encoding import PairEncoder, budgeted
 from secondpass.evaluation.peers.graph import Form, onnx_file
 from secondpass.evaluation.peers.table import Task, module
-from secondpass.evaluation.prose import CHINESE, ENGLISH, QUERY
+from secondpass.evaluation.prose import QUERY, passages
 
 TOKENS, SLACK = 1024, 0.1
 CALIBRATION_ROWS = 100
@@ -64,9 +64,8 @@ def _quantised(task: Task) -> Path:
     if not folder.is_dir():
         openvino, nncf = module("openvino"), module("nncf")
         encoder = PairEncoder.open(task)
-        sentences = [*ENGLISH, *CHINESE]
-        texts = [" ".join(sentences[at : at + 1 + at % 9]) for at in range(len(sentences))]
-        rows = [encoder.arrays([row]) for row in encoder.encode(QUERY, texts[:CALIBRATION_ROWS])]
+        examples = encoder.encode(QUERY, passages(CALIBRATION_ROWS))
+        rows = [encoder.arrays([row]) for row in examples]
         quantised = nncf.quantize(
             openvino.Core().read_model(plain),
             nncf.Dataset(rows),
