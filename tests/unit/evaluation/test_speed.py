@@ -101,6 +101,10 @@ def test_engines_are_measured_and_refused_in_processes_of_their_own(setup, workl
     words = "".join(ET.parse(tmp_path / "speed.svg").getroot().itertext())
     assert "secondpass-fp32" in words
     assert "no such model" in words
+    other = {**line, "engine": "other", "ratio": None, "remark": "no ratio: it is another model"}
+    draw({**found, "engines": [line, other]}, tmp_path / "speed.svg")
+    words = "".join(ET.parse(tmp_path / "speed.svg").getroot().itertext())
+    assert "other: no ratio: it is another model" in words
     assert "<svg" in (tmp_path / "speed.html").read_text()
     with pytest.raises(InvalidInput, match=r"ends with '\.gif'"):
         draw(found, tmp_path / "speed.gif")
