@@ -66,6 +66,17 @@ def interval(differences: list[float], seed: int = 1) -> list[float]:
     return [round(float(edge), 4) for edge in np.quantile(draws, [0.025, 0.975])]
 
 
+def overlap(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> float:
+    """The share of the other run's ten best that are among this one's, in the mean of the queries."""
+    shares = []
+    for query, scores in other.items():
+        best = [
+            set(sorted(run, key=run.__getitem__, reverse=True)[:10]) for run in (scores, one[query])
+        ]
+        shares.append(len(best[0] & best[1]) / max(1, len(best[0])))
+    return sum(shares) / len(shares)
+
+
 def load(model: str) -> CrossEncoder:
     name, _, precision = model.partition("@")
     return CrossEncoder.load(name, compute=Compute(precision=precision or "auto"))
@@ -119,11 +130,13 @@ def measure(folder: Path, arguments: argparse.Namespace, models: list[CrossEncod
         },
     }
     reference = np.array(logits[-1])
-    result["compared_with_" + Path(arguments.models[-1]).name] = {
+    last = Path(arguments.models[-1]).name
+    result["compared_with_" + last] = {
         Path(label).name: {
             "largest_logit_difference": round(float(np.abs(values - reference).max()), 4),
             "mean_logit_difference": round(float(np.abs(values - reference).mean()), 4),
             "correlation": round(float(np.corrcoef(values, reference)[0, 1]), 6),
+            "top_10_overlap": round(overlap(runs[Path(label).name], runs[last]), 4),
         }
         for label, values in zip(arguments.models[:-1], map(np.array, logits[:-1]), strict=True)
     }

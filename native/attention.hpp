@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 
 #include "operands.hpp"
 
@@ -47,7 +48,8 @@ float powers(float* row, std::size_t tokens) {
     const auto width = static_cast<std::size_t>(S::width);
     const std::size_t whole = tokens / width * width;
     const int left = static_cast<int>(tokens - whole);
-    const auto least = S::set(-3e38F);
+    // Scores that are all minus infinity make NaN, not equal weights.
+    const auto least = S::set(-std::numeric_limits<float>::infinity());
     auto most = least;
     for (std::size_t i = 0; i < whole; i += width) {
         most = S::max(most, S::load(row + i));

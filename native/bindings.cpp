@@ -14,6 +14,7 @@
 #include "model.hpp"
 #include "packing.hpp"
 #include "probes.hpp"
+#include "static_bindings.hpp"
 #include "thread_pool.hpp"
 
 namespace nb = nanobind;
@@ -196,4 +197,5 @@ NB_MODULE(_native, module) {
         .def_prop_ro("instruction_set", [](const LoadedModel& loaded) {
             return std::string(loaded.model->kernels().name);
         });
+    bind_static(module);
 }

@@ -195,7 +195,7 @@ private:
             std::fill(call.out + row * heads + written, call.out + (row + 1) * heads, 0.0F);
         }
         if (model_.precision_ == Precision::int8) {
-            model_.kernels_.attend_int16(call);
+            model_.kernels_.attend_int8(call);
         } else {
             model_.kernels_.attend_fp32(call);
         }

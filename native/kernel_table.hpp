@@ -7,6 +7,16 @@
 namespace secondpass {
 namespace {
 
+// Attention of int8 models: pairs of int16 where they are quicker than floats.
+template <class S, bool PAIRS>
+struct Quick {
+    using Operands = PairOperands<S>;
+};
+template <class S>
+struct Quick<S, false> {
+    using Operands = FloatOperands<S>;
+};
+
 template <class S>
 constexpr Kernels kernel_table(const char* name) {
     return Kernels{name,
@@ -17,7 +27,7 @@ constexpr Kernels kernel_table(const char* name) {
                    S::zero_level,
                    linear_int8<S>,
                    linear_fp32<S>,
-                   attend<S, PairOperands<S>>,
+                   attend<S, typename Quick<S, S::quick_pairs>::Operands>,
                    attend<S, FloatOperands<S>>,
                    attention_scratch<S>,
                    normalise<S>,

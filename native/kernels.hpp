@@ -91,7 +91,7 @@ struct Kernels {
 
     void (*linear_int8)(const LinearCall&);
     void (*linear_fp32)(const LinearCall&);
-    void (*attend_int16)(const AttentionCall&);  // for up to 2^19 tokens
+    void (*attend_int8)(const AttentionCall&);  // of int8 models; for up to 2^19 tokens
     void (*attend_fp32)(const AttentionCall&);
     std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_width);
     void (*normalise)(const NormCall&);

@@ -19,6 +19,7 @@ struct Avx2 {
     static constexpr int rows = 6;
     static constexpr int group = 2;
     static constexpr int zero_level = 0;
+    static constexpr bool quick_pairs = true;
     using Level = std::int16_t;
     using Floats = __m256;
     using Sums = __m256i;

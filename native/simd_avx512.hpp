@@ -20,6 +20,7 @@ struct Avx512 {
     static constexpr int rows = 6;
     static constexpr int group = 4;
     static constexpr int zero_level = 128;
+    static constexpr bool quick_pairs = true;
     using Level = std::uint8_t;
     using Floats = __m512;
     using Sums = __m512i;

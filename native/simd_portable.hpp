@@ -1,7 +1,7 @@
 // Four floats at a time in plain C++: for every processor, and simple enough for a compiler to
 // turn into whatever vectors it knows.
 //
-// The three simd_*.hpp files offer the same names. They live in an anonymous namespace, and what is
+// The simd_*.hpp files offer the same names. They live in an anonymous namespace, and what is
 // compiled for one instruction set must have internal linkage: the linker may keep any one of
 // several equal inline functions, and would keep one that this processor cannot run.
 #pragma once
@@ -19,6 +19,7 @@ struct Portable {
     static constexpr int rows = 4;     // rows of a tile; rows x vectors sums stay in registers
     static constexpr int group = 1;    // inputs that a sum takes at a time
     static constexpr int zero_level = 0;  // the level that stands for an activation of 0
+    static constexpr bool quick_pairs = true;  // products of pairs of int16 outdo those of floats
     using Level = float;                  // a quantised activation
 
     struct Floats {

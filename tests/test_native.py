@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 CPUINFO = Path("/proc/cpuinfo")
 # As Linux names the features, in our order; "sse4.2" is the one that it spells differently.
 X86 = (
@@ -49,3 +52,20 @@ def test_instruction_sets_are_a_value_of_the_caller(native):
     native.instruction_sets().clear()
     assert native.instruction_sets() == native.instruction_sets()
     assert len(set(native.instruction_sets())) == len(native.instruction_sets())
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("cmake", "c++"))), reason="needs cmake and a C++ compiler"
+)
+def test_every_table_of_kernels_passes_the_self_test(tmp_path):
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    # Not optimised: compiled in a third of the time, and the same code.
+    options = ("EXTENSION=OFF", "SELF_TEST=ON", "WERROR=ON")
+    defined = [f"-DSECONDPASS_{option}" for option in options]
+    run("cmake", "-S", ROOT, "-B", tmp_path, "-DCMAKE_BUILD_TYPE=None", *defined)
+    run("cmake", "--build", tmp_path, "--parallel", "2")
+    assert "portable products: good" in run(tmp_path / "secondpass_self_test")

@@ -48,6 +48,23 @@ private:
 constexpr const char* activations[] = {"gelu", "gelu_tanh", "quick_gelu", "relu", "silu"};
 constexpr const char* heads[] = {"logit", "cls", "mean"};
 
+// Channels of the first layer's activations; now and then of no layer, or beyond the last channel.
+std::map<std::string, std::vector<std::uint32_t>> draw_outliers(Bytes& in, const Shape& shape) {
+    std::map<std::string, std::vector<std::uint32_t>> outliers;
+    for (const char* name : {"attention.self", "attention.output.dense", "intermediate.dense",
+                             "output.dense", "none"}) {
+        std::vector<std::uint32_t>& channels = outliers["encoder.layer.0." + std::string(name)];
+        const std::size_t count = in.below(4);
+        const bool inner = std::strcmp(name, "output.dense") == 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t channel = in.below(inner ? shape.intermediate : shape.hidden);
+            channels.push_back(in.rarely() ? in.raw<std::uint32_t>()
+                                           : static_cast<std::uint32_t>(channel));
+        }
+    }
+    return outliers;
+}
+
 Shape draw_shape(Bytes& in) {
     Shape shape;
     shape.heads = 1 + in.below(4);
@@ -63,6 +80,7 @@ Shape draw_shape(Bytes& in) {
     if (in.rarely()) shape.head = "none";
     if (in.rarely()) shape.eps = in.raw<float>();
     if (in.rarely()) shape.padding_id = in.raw<std::int32_t>();
+    if (in.below(2) == 0) shape.outliers = draw_outliers(in, shape);
     // Sizes that no tensor has: to be refused before anything of that size is made.
     for (std::size_t* size : {&shape.hidden, &shape.layers, &shape.heads, &shape.vocabulary,
                               &shape.positions}) {

@@ -64,3 +64,23 @@ class Model:
 
         Logits as float32[rows, 1], or vectors as float32[rows, hidden].
         """
+
+class Unigram:
+    """Cuts texts into Unigram pieces, words apart, each behind U+2581; many threads may use one.
+
+    `ascii` has 128 bytes: what each ASCII character becomes, 255 for one that is dropped.
+    """
+
+    def __init__(
+        self, pieces: Sequence[str], scores: Sequence[float], unknown: int, ascii: bytes
+    ) -> None: ...
+    def encode(self, texts: list[bytes]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The ids of the texts (UTF-8) end to end, without unknown ones, and how many each has."""
+
+def sum_rows(
+    ids: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    levels: NDArray[np.int8],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The sum of each text's rows `levels[id] * weights[id]`, float32[texts, dimension]."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from secondpass.evaluation import Engine, Setup
     from secondpass.ingest import Failure, Skip
     from secondpass.pipeline import Pipeline
+    from secondpass.protocols import Encoder
     from secondpass.retrieval import Index
+    from secondpass.retrieval.migrate import Migration
     from secondpass.types import Filter, Passage
 
 
@@ -48,10 +52,47 @@ def reranker(chosen: Settings) -> CrossEncoder:
 
 
 def index(chosen: Settings, *, create: bool = False) -> Index:
-    """The index that the settings name; StoreError where there is none, unless `create`."""
+    """The index that the settings name; StoreError where there is none, unless `create`.
+
+    With `create` it is to be added to, with the encoder that the settings name. Without, the encoder
+    is the one that it has recorded.
+    """
     from secondpass.retrieval import Index
 
-    return Index.open(chosen.index, create=create)
+    encoder = None
+    if create and chosen.encoder is not None:
+        from secondpass.engine.locate import lasting_name
+
+        encoder = lasting_name(chosen.encoder)
+    return Index.open(
+        chosen.index,
+        create=create,
+        encoder=encoder,
+        load_encoder=partial(_encoder, chosen),
+        store=chosen.store,
+    )
+
+
+def migrate(
+    source: tuple[str, str],
+    target: tuple[str, str],
+    *,
+    on_progress: Callable[[Migration], None],
+) -> Migration:
+    """Copy one index into another; each is the name of a store and a path in it."""
+    from secondpass.retrieval.migrate import migrate as copy
+    from secondpass.retrieval.stores.table import open_store
+
+    with ExitStack() as stack:
+        opened = stack.enter_context(closing(open_store(*source, create=False)))
+        made = stack.enter_context(closing(open_store(*target)))
+        return copy(opened, made, on_progress)
+
+
+def _encoder(chosen: Settings, name: str) -> Encoder:
+    from secondpass.engine.encoders import load_encoder
+
+    return load_encoder(name, offline=chosen.offline)
 
 
 def pipeline(
@@ -61,7 +102,7 @@ def pipeline(
     from secondpass.pipeline import Pipeline
 
     return Pipeline(
-        opened.retriever(where),
+        opened.retriever(where, first_stage=chosen.first_stage),
         reranker(chosen) if rerank else None,
         depth=chosen.depth,
         blend=chosen.blend,

@@ -29,7 +29,9 @@ class Answer:
     found, `blank` those of them that held no text and were dropped, `identical` those whose text
     another one has too, `windowed` those that were read in several windows, and `truncated` those
     of which a part was not read. `unscored` counts those that a budget of time left in the first
-    stage's order. `blend` is the weight that the first stage's score had.
+    stage's order. `below_score` counts the candidates that a threshold kept from the reranker, and
+    `below_probability` those that one dropped after it. `blend` is the weight that the first stage's
+    score had.
     """
 
     query: str
@@ -41,6 +43,8 @@ class Answer:
     windowed: int = 0
     truncated: int = 0
     unscored: int = 0
+    below_score: int = 0
+    below_probability: int = 0
     blend: float = 0.0
 
 
@@ -85,19 +89,62 @@ class Pipeline:
         self.blend = blend
         self.budget_ms = budget_ms
 
-    def search(self, query: str, top_k: int = 10) -> list[Hit]:
-        """The `top_k` best hits, best first; fewer where the first stage found fewer.
+    def search(
+        self,
+        query: str,
+        top_k: int = 10,
+        *,
+        min_probability: float | None = None,
+        min_first_stage: float | None = None,
+    ) -> list[Hit]:
+        """The `top_k` best hits, best first; fewer where fewer were found or reach the thresholds.
 
-        Ties keep the first stage's order. Raises InvalidInput for a blank query and top_k < 1.
+        `min_first_stage` is a score of the first stage, as its candidates carry it, and
+        `min_probability` lies in 0..1. Ties keep the first stage's order. Raises InvalidInput for a
+        blank query, top_k < 1 and thresholds that make no sense.
         """
-        return self.explain(query, top_k).hits
+        return self.explain(
+            query, top_k, min_probability=min_probability, min_first_stage=min_first_stage
+        ).hits
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """The hits as candidates, with the score that ordered them."""
         hits = self.search(query, depth)
         return [Candidate(hit.passage, hit.order_score, hit.rank) for hit in hits]
 
-    def explain(self, query: str, top_k: int = 10) -> Answer:
+    async def asearch(
+        self,
+        query: str,
+        top_k: int = 10,
+        *,
+        min_probability: float | None = None,
+        min_first_stage: float | None = None,
+    ) -> list[Hit]:
+        """As `search`, in a thread: the event loop goes on meanwhile."""
+        from asyncio import to_thread
+
+        return await to_thread(
+            self.search,
+            query,
+            top_k,
+            min_probability=min_probability,
+            min_first_stage=min_first_stage,
+        )
+
+    async def aretrieve(self, query: str, depth: int) -> list[Candidate]:
+        """As `retrieve`, in a thread: the event loop goes on meanwhile."""
+        from asyncio import to_thread
+
+        return await to_thread(self.retrieve, query, depth)
+
+    def explain(
+        self,
+        query: str,
+        top_k: int = 10,
+        *,
+        min_probability: float | None = None,
+        min_first_stage: float | None = None,
+    ) -> Answer:
         """The hits of `search`, with the time of each stage and all that was left out or cut.
 
         Where more hits are asked for than `depth`, that many candidates are reranked.
@@ -106,12 +153,15 @@ class Pipeline:
             raise InvalidInput(f"the query is {query!r:.80}; expected a question or keywords")
         if not isinstance(top_k, int) or top_k < 1:
             raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1")
+        self._check_thresholds(min_probability, min_first_stage)
         start = time.perf_counter()
         found = self.retriever.retrieve(query, max(self.depth, top_k))
-        candidates = [candidate for candidate in found if candidate.passage.text.strip()]
+        reaching = [one for one in found if min_first_stage is None or one.score >= min_first_stage]
+        candidates = [candidate for candidate in reaching if candidate.passage.text.strip()]
         retrieved = time.perf_counter()
         ranked = self._rerank(query, candidates)
-        hits = self._order(candidates, ranked)
+        every = self._order(candidates, ranked)
+        hits = [hit for hit in every if (hit.probability or 0) >= (min_probability or 0)]
         end = time.perf_counter()
         lines = [line for line in ranked if line is not None]
         return Answer(
@@ -123,13 +173,26 @@ class Pipeline:
                 "total": 1000 * (end - start),
             },
             candidates=len(found),
-            blank=len(found) - len(candidates),
+            blank=len(reaching) - len(candidates),
             identical=len(candidates) - len({c.passage.text_in_context for c in candidates}),
             windowed=sum(line.windows > 1 for line in lines),
             truncated=sum(line.truncated for line in lines),
             unscored=sum(not line.scored for line in lines),
+            below_score=len(found) - len(reaching),
+            below_probability=len(every) - len(hits),
             blend=self.blend if self.reranker is not None else 0.0,
         )
+
+    def _check_thresholds(self, probability: float | None, first_stage: float | None) -> None:
+        if probability is not None and self.reranker is None:
+            raise InvalidInput(
+                f"min_probability={probability} needs a reranker, which gives probabilities; "
+                "expected none without one; pass min_first_stage instead"
+            )
+        if probability is not None and not 0 <= probability <= 1:
+            raise InvalidInput(f"min_probability={probability}; expected a number from 0 to 1")
+        if first_stage is not None and not math.isfinite(first_stage):
+            raise InvalidInput(f"min_first_stage={first_stage}; expected a finite number, 0.3 say")
 
     def _rerank(self, query: str, candidates: Sequence[Candidate]) -> list[Ranked | None]:
         """The reranker's line for each candidate, in the order of candidates."""

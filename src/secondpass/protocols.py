@@ -3,7 +3,7 @@
 contract        implemented by                                   checked by (testing.py)
 Backend         engine.backends.*                                check_backend
 VectorBackend   engine.backends.*                                check_backend
-Encoder         engine.BiEncoder                                 check_encoder
+Encoder         engine.BiEncoder, engine.encoders.*              check_encoder
 Reranker        engine.CrossEncoder                              check_reranker
 Retriever       retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
 Store           retrieval.stores.*                               check_store
@@ -166,7 +166,11 @@ class DenseSearch(Protocol):
         """What made the vectors; None where there are none and documents come without."""
 
     def record_encoder(self, record: EncoderRecord) -> None:
-        """Say what will make the vectors. StoreError where passages or another encoder are there."""
+        """Say what will make the vectors. StoreError where passages or another encoder are there.
+
+        The same encoder may be recorded again; encoders of one fingerprint are the same, and the
+        newest name stays.
+        """
 
     def search_dense(
         self, vector: NDArray[np.float32], depth: int, where: Filter | None = None
@@ -180,8 +184,8 @@ class DenseSearch(Protocol):
         """The vectors of these passages, float32[ids, dimension]; InvalidInput for an unknown id."""
 
 
-class Store(PassageWriter, PassageReader, LexicalSearch, Protocol):
-    """Where passages live: the three contracts above, and a life that ends."""
+class Store(PassageWriter, PassageReader, LexicalSearch, DenseSearch, Protocol):
+    """Where passages live: the four contracts above, and a life that ends."""
 
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """The digest of each of these documents that is there, by id."""

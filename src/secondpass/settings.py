@@ -24,6 +24,11 @@ class Settings:
     """What a person may choose. Above `build` this is all that is known of the environment."""
 
     index: str = "secondpass.index"  # file of the index
+    store: str = "sqlite"  # what holds the index: a name of retrieval.stores
+    encoder: str | None = None  # of a new index: folder or hub name; None: no vectors
+    first_stage: str | None = (
+        None  # 'lexical', 'dense', 'hybrid'; None: hybrid where it has vectors
+    )
     model: str = "mini"  # bundled name, folder or hub name of the cross-encoder
     revision: str | None = None  # branch, tag or commit of a hub model
     offline: bool = False  # never touch the network, not even for a hub name
@@ -38,6 +43,8 @@ class Settings:
     depth: int = 50  # candidates that go into the reranker
     top_k: int = 5  # hits that come out
     blend: float | None = None  # weight of the first stage's z-score; None: what the model states
+    min_score: float | None = None  # candidates below this first-stage score are dropped
+    min_probability: float | None = None  # hits that the model gives less are dropped
     budget_ms: float | None = None  # time for the reranker; None: as long as it takes
     split_by: str = "auto"  # how documents become passages: a strategy of ingest.split
     passage_size: int = 200  # largest passage, in passage_unit

@@ -112,12 +112,24 @@ Filter = Mapping[str, Scalar | Sequence[Scalar] | Range]
 
 
 @dataclass(frozen=True, slots=True)
+class LegRank:
+    """Where one leg of a first stage had a passage: the rank there, from 1, and its score."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage that a first stage found, with that stage's score and rank."""
+    """A passage that a first stage found, with that stage's score and rank.
+
+    `legs` has, by name, those legs of a hybrid first stage that found it; empty for other stages.
+    """
 
     passage: Passage
     score: float
     rank: int
+    legs: Mapping[str, LegRank] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,34 @@ from pathlib import Path
 
 import pytest
 
+from letters import Letters
 from secondpass.protocols import Retriever
 from secondpass.retrieval import Index
 from secondpass.retrieval.stores.memory import MemoryStore
+from secondpass.retrieval.stores.sqlite import SqliteStore
 from secondpass.testing import RETRIEVER_CHECKS, check_retriever
 from secondpass.types import Passage
 
 TEXTS = ["a red fox", "the red red door", "red wine and a fox", "blue sky", "a fox, a fox, a fox"]
 
 
+@pytest.fixture(params=["lexical", "dense", "hybrid"])
+def first_stage(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(params=["sqlite", "sqlite with a filter", "memory"])
-def retriever(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Retriever]:
+def retriever(
+    request: pytest.FixtureRequest, tmp_path: Path, first_stage: str
+) -> Iterator[Retriever]:
     where = {"kept": True} if "filter" in request.param else None
-    with Index(MemoryStore()) if request.param == "memory" else Index.open(tmp_path / "i") as index:
+    store = MemoryStore() if request.param == "memory" else SqliteStore.open(tmp_path / "i")
+    with Index(store, Letters()) as index:
         index.add(
             Passage(f"{i}", text, f"d{i}", metadata={"kept": True}) for i, text in enumerate(TEXTS)
         )
         index.add([Passage("x", "a red fox, hidden", "d", metadata={"kept": False})])
-        yield index.retriever(where)
+        yield index.retriever(where, first_stage=first_stage)
 
 
 @pytest.mark.parametrize("check", RETRIEVER_CHECKS, ids=lambda check: check.__name__)

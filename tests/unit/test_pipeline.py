@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +50,19 @@ class Lengths:
     def rerank(self, query: str, texts, top_k=None) -> list[Ranked]:
         order = sorted(range(len(texts)), key=lambda at: (-len(texts[at]), at))
         return [Ranked(at, float(len(texts[at])), 0.5) for at in order][:top_k]
+
+
+class Given:
+    """A reranker that has been told each text's logit."""
+
+    def __init__(self, logits: dict[str, float]) -> None:
+        self.logits = logits
+
+    def rerank(self, query: str, texts, top_k=None) -> list[Ranked]:
+        order = sorted(range(len(texts)), key=lambda at: -self.logits[texts[at]])
+        logits = [self.logits[texts[at]] for at in order]
+        lines = zip(order, logits, strict=True)
+        return [Ranked(at, logit, 1 / (1 + math.exp(-logit))) for at, logit in lines][:top_k]
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +246,59 @@ def test_what_a_budget_left_out_keeps_the_first_stages_order_below(blend):
 def test_a_budget_needs_a_reranker_that_can_stop():
     with pytest.raises(InvalidInput, match="cannot: leave budget_ms out"):
         Pipeline(Fixed("a"), Lengths(), budget_ms=5)
+
+
+def test_thresholds_drop_and_count():
+    first = Fixed("a", "b", "c", "", "d", scores=(0.9, 0.5, 0.3, 0.3, 0.1))
+    pipeline = Pipeline(first, Given({"a": -2.0, "b": 3.0, "c": 0.0, "d": 9.0}), blend=0)
+    answer = pipeline.explain("q", min_first_stage=0.3, min_probability=0.5)
+    assert [hit.text for hit in answer.hits] == ["b", "c"]
+    assert (answer.candidates, answer.below_score, answer.below_probability) == (5, 1, 1)
+    assert answer.blank == 1
+    assert pipeline.search("q", min_first_stage=0.3, min_probability=0.5) == answer.hits
+    assert pipeline.search("q", 1, min_probability=0.999)[0].text == "d"
+    assert pipeline.search("q", min_first_stage=1.0) == []
+    assert len(pipeline.search("q", min_probability=0.0)) == 4
+
+
+def test_thresholds_without_a_reranker_and_nonsense():
+    pipeline = Pipeline(Fixed("a", "b", scores=(0.9, 0.1)), None)
+    assert [hit.text for hit in pipeline.search("q", min_first_stage=0.3)] == ["a"]
+    with pytest.raises(InvalidInput, match=r"min_probability=0\.5 needs a reranker"):
+        pipeline.search("q", min_probability=0.5)
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(InvalidInput, match="expected a number from 0 to 1"):
+            Pipeline(Fixed(), Given({})).search("q", min_probability=wrong)
+    with pytest.raises(InvalidInput, match="min_first_stage=nan; expected a finite number"):
+        pipeline.search("q", min_first_stage=math.nan)
+
+
+def test_async_calls_answer_the_same_and_leave_the_loop_free():
+    beats, enough = 0, threading.Event()
+
+    class Waiting(Fixed):
+        def retrieve(self, query, depth):
+            # Goes on only when the loop has turned meanwhile, which it cannot where it is blocked.
+            assert enough.wait(30)
+            return super().retrieve(query, depth)
+
+    async def beat():
+        nonlocal beats
+        while True:
+            beats += 1
+            if beats >= 5:
+                enough.set()
+            await asyncio.sleep(0)
+
+    async def both():
+        heart = asyncio.create_task(beat())
+        hits = await pipeline.asearch("q", 1, min_first_stage=0.2)
+        candidates = await pipeline.aretrieve("q", 2)
+        heart.cancel()
+        return hits, candidates
+
+    pipeline = Pipeline(Waiting("a", "b", scores=(0.9, 0.1)), None)
+    hits, candidates = asyncio.run(both())
+    assert beats >= 5
+    assert hits == pipeline.search("q", 1, min_first_stage=0.2)
+    assert candidates == pipeline.retrieve("q", 2)

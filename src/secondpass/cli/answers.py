@@ -18,7 +18,7 @@ from rich.text import Text
 
 from secondpass.cli.inputs import GivenText
 from secondpass.pipeline import Answer
-from secondpass.types import Hit, Passage, Ranked, Window
+from secondpass.types import Candidate, Hit, Passage, Ranked, Window
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 UNSCORED = "–"  # in a table, for a text that the budget did not reach
@@ -71,6 +71,8 @@ def answer_object(answer: Answer) -> dict[str, Any]:
             "windowed": answer.windowed,
             "truncated": answer.truncated,
             "unscored": answer.unscored,
+            "below_score": answer.below_score,
+            "below_probability": answer.below_probability,
         },
     }
 
@@ -91,7 +93,7 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         **place,
         "start": passage.start,
         "end": passage.end,
-        "first_stage": {"rank": hit.first_stage.rank, "score": hit.first_stage.score},
+        "first_stage": first_stage_object(hit.first_stage),
         "order_score": hit.order_score,
         "title": passage.title,
         "metadata": dict(passage.metadata),
@@ -101,10 +103,18 @@ def hit_object(hit: Hit) -> dict[str, Any]:
     }
 
 
+def first_stage_object(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as JSON has it; `legs` are those of a hybrid first stage that found it."""
+    legs = {name: {"rank": leg.rank, "score": leg.score} for name, leg in candidate.legs.items()}
+    return {"rank": candidate.rank, "score": candidate.score, "legs": legs}
+
+
 def _print_hits(answer: Answer) -> None:
     console = Console()
     if not answer.hits:
-        console.print("nothing found", style="dim")
+        dropped = answer.below_score + answer.below_probability
+        below = f"; {dropped} of {answer.candidates} candidates below a threshold"
+        console.print(f"nothing found{below if dropped else ''}", style="dim")
         return
     reranked = answer.hits[0].probability is not None
     table = Table(show_lines=True)
@@ -131,6 +141,8 @@ def _summary(answer: Answer) -> str:
         (answer.unscored, "not scored within the budget"),
         (answer.blank, "blank, dropped"),
         (answer.identical, "with a text that another has too"),
+        (answer.below_score, "below the least score"),
+        (answer.below_probability, "below the least probability"),
     ):
         if count:
             parts.append(f"{count} {what}")

@@ -11,28 +11,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass import build
-from secondpass.cli.messages import counted, error_line
-from secondpass.cli.options import IndexFile, Offline, Revision
+from secondpass.cli.messages import counted, error_line, progress
+from secondpass.cli.options import IndexFile, Offline, Revision, Store
 
 if TYPE_CHECKING:
+    from secondpass.retrieval.migrate import Migration
     from secondpass.settings import Settings
 
 
 def info(
     index_file: IndexFile = None,
+    store: Store = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
 ) -> None:
     """Tell what an index holds.
 
     And which model and backend would rerank.
     """
-    chosen = build.settings({"index": index_file})
+    chosen = build.settings({"index": index_file, "store": store})
     with build.index(chosen) as opened:
         facts = dataclasses.asdict(opened.info())
     facts |= _engine_facts(chosen)
     if as_json:
         typer.echo(json.dumps(facts, default=str, ensure_ascii=False))
         return
+    if (made := facts["encoder"]) is not None:
+        facts["encoder"] = f"{made['name']}: {made['dimension']} numbers a passage"
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):18} {value}")
 
@@ -68,12 +72,13 @@ def _engine_facts(chosen: Settings) -> dict[str, object]:
 def delete(
     documents: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of documents")],
     index_file: IndexFile = None,
+    store: Store = None,
 ) -> None:
     """Remove documents from an index.
 
     A document is named by its record's id, or by its file's path.
     """
-    chosen = build.settings({"index": index_file})
+    chosen = build.settings({"index": index_file, "store": store})
     with build.index(chosen) as opened:
         known = opened.paths()
         # the id that `index` gives to a file, whether the file is still there or not
@@ -86,6 +91,42 @@ def delete(
         error_line(f"'{one}' is no document of {chosen.index}")
     if unknown:
         raise typer.Exit(1)
+
+
+def migrate(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The index to copy")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Where the copy goes")],
+    source_store: Annotated[
+        str, typer.Option("--from", metavar="STORE", help="What holds the index")
+    ] = "sqlite",
+    target_store: Annotated[
+        str, typer.Option("--to", metavar="STORE", help="What holds the copy")
+    ] = "sqlite",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON")] = False,
+) -> None:
+    """Copy an index into another store.
+
+    Passages and vectors are copied as they are, and compared at the end. The same command continues
+    a copy that was interrupted.
+    """
+    with progress(counted=False) as shown:
+        task = shown.add_task("copying", total=None)
+
+        def on_progress(so_far: Migration) -> None:
+            shown.update(task, description=f"copying: {counted(so_far.documents, 'document')}")
+
+        done = build.migrate(
+            (source_store, source), (target_store, target), on_progress=on_progress
+        )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(done)))
+        return
+    there = done.documents - done.copied
+    already = f", {there} of them there already" if there else ""
+    typer.echo(
+        f"{target} holds {counted(done.documents, 'document')}{already}, "
+        f"{counted(done.passages, 'passage')}, the same as {source}: checksum {done.checksum}"
+    )
 
 
 def export(

@@ -14,7 +14,7 @@ import typer
 
 from secondpass import build
 from secondpass.cli.messages import counted, error_line, hint, listed, progress
-from secondpass.cli.options import IndexFile
+from secondpass.cli.options import IndexFile, Offline, Store
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -29,6 +29,12 @@ def index(
         list[str], typer.Argument(metavar="PATH...", help="Files and folders to index")
     ],
     index_file: IndexFile = None,
+    store: Store = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What makes vectors: folder or hub name [default: none]"),
+    ] = None,
+    offline: Offline = None,
     pattern: Annotated[str, typer.Option(help="Which files of a folder")] = "**/*",
     split_by: Annotated[
         str | None,
@@ -49,11 +55,12 @@ def index(
 
     Text, Markdown, HTML, PDF, Word, and JSON Lines of documents are read. A document that did not
     change is left as it is, so the same command brings an index up to date and continues one that
-    was interrupted.
+    was interrupted. With an encoder a new index keeps vectors too, and searching uses both.
     """
     splitting = {"split_by": split_by, "passage_size": size, "passage_overlap": overlap}
+    where = {"index": index_file, "store": store, "encoder": encoder, "offline": offline}
     chosen = build.settings(
-        {"index": index_file, "passage_unit": unit, "max_file_mb": max_file_mb, **splitting}
+        {"passage_unit": unit, "max_file_mb": max_file_mb, **splitting, **where}
     )
     failures: list[Failure] = []
     skips: list[Skip] = []

@@ -91,6 +91,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
         ],
     ),
     "delete": (collection.delete, ["secondpass delete docs/old.md --index my.index"]),
+    "migrate": (collection.migrate, ["secondpass migrate my.index copy.index"]),
     "export": (collection.export, ["secondpass export ./my-cross-encoder ./my-cross-encoder-int8"]),
 }
 for name, (command, examples) in COMMANDS.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,13 @@ from secondpass.types import Filter, Range, Scalar
 IndexFile = Annotated[
     str | None,
     typer.Option("--index", "-i", metavar="FILE", help="The index [default: secondpass.index]"),
+]
+Store = Annotated[
+    str | None, typer.Option("--store", help="What holds the index [default: sqlite]")
+]
+FirstStage = Annotated[
+    str | None,
+    typer.Option("--first-stage", help="lexical, dense or hybrid [default: hybrid with vectors]"),
 ]
 Model = Annotated[
     str | None,
@@ -33,6 +41,24 @@ Budget = Annotated[
     typer.Option(
         "--budget-ms", metavar="MS", help="Time for the model; what it misses stays below"
     ),
+]
+Depth = Annotated[
+    int | None, typer.Option("--depth", "-d", help="Candidates to rerank [default: 50]")
+]
+Blend = Annotated[
+    float | None, typer.Option(help="Weight of the first stage's score [default: the model's own]")
+]
+LeastScore = Annotated[
+    float | None, typer.Option(help="Drop candidates of a lower first-stage score")
+]
+LeastProbability = Annotated[
+    float | None, typer.Option(help="Drop hits to which the model gives less")
+]
+QueriesFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help='Many queries: JSON Lines of {"_id", "text"}')
+]
+RunFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a TREC run of document ids")
 ]
 OutputFormat = Annotated[
     Format, typer.Option("--format", "-f", help="auto: a table on a terminal, text in a pipe")

@@ -13,12 +13,20 @@ from secondpass.cli.inputs import STDIN, read_queries, read_texts
 from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
     Backend,
+    Blend,
     Budget,
+    Depth,
+    FirstStage,
     IndexFile,
+    LeastProbability,
+    LeastScore,
     Model,
     Offline,
     OutputFormat,
+    QueriesFile,
     Revision,
+    RunFile,
+    Store,
     Where,
     parse_where,
 )
@@ -27,34 +35,29 @@ from secondpass.errors import InvalidInput
 
 if TYPE_CHECKING:
     from secondpass.pipeline import Pipeline
+    from secondpass.settings import Settings
 
 
 def search(
     query: Annotated[str | None, typer.Argument(help="What to ask")] = None,
     index_file: IndexFile = None,
+    store: Store = None,
+    first_stage: FirstStage = None,
     top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Hits [default: 5]")] = None,
-    depth: Annotated[
-        int | None, typer.Option("--depth", "-d", help="Candidates to rerank [default: 50]")
-    ] = None,
+    depth: Depth = None,
     model: Model = None,
     revision: Revision = None,
     offline: Offline = None,
     backend: Backend = None,
-    blend: Annotated[
-        float | None,
-        typer.Option(help="Weight of the first stage's score [default: the model's own]"),
-    ] = None,
+    blend: Blend = None,
     budget_ms: Budget = None,
+    min_score: LeastScore = None,
+    min_probability: LeastProbability = None,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="First stage only")] = False,
     where: Where = None,
     form: OutputFormat = Format.auto,
-    queries: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help='Many queries: JSON Lines of {"_id", "text"}'),
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a TREC run of document ids")
-    ] = None,
+    queries: QueriesFile = None,
+    run: RunFile = None,
 ) -> None:
     """Ask an index.
 
@@ -69,6 +72,8 @@ def search(
     chosen = build.settings(
         {
             "index": index_file,
+            "store": store,
+            "first_stage": first_stage,
             "top_k": top_k,
             "depth": depth,
             "model": model,
@@ -77,17 +82,25 @@ def search(
             "backend": backend,
             "blend": blend,
             "budget_ms": budget_ms,
+            "min_score": min_score,
+            "min_probability": min_probability,
         }
     )
     with build.index(chosen) as opened:
         pipeline = build.pipeline(chosen, opened, rerank=not no_rerank, where=parse_where(where))
         if query is not None:
-            print_answer(pipeline.explain(query, chosen.top_k), form.resolved())
+            answer = pipeline.explain(
+                query,
+                chosen.top_k,
+                min_probability=chosen.min_probability,
+                min_first_stage=chosen.min_score,
+            )
+            print_answer(answer, form.resolved())
         elif queries is not None and run is not None:
-            _run(pipeline, read_queries(queries), run, top_k=chosen.top_k)
+            _run(chosen, pipeline, read_queries(queries), run)
 
 
-def _run(pipeline: Pipeline, queries: dict[str, str], run: Path, *, top_k: int) -> None:
+def _run(chosen: Settings, pipeline: Pipeline, queries: dict[str, str], run: Path) -> None:
     """Search for every query; the run file appears whole at the end, or not at all.
 
     A query that cannot be answered is named and left out; the exit code says so in the end.
@@ -96,12 +109,17 @@ def _run(pipeline: Pipeline, queries: dict[str, str], run: Path, *, top_k: int) 
     with run_file(run) as out, progress(counted=True) as shown:
         for name, text in shown.track(queries.items(), description="searching"):
             try:
-                hits = pipeline.search(text, max(pipeline.depth, top_k))
+                hits = pipeline.search(
+                    text,
+                    max(pipeline.depth, chosen.top_k),
+                    min_probability=chosen.min_probability,
+                    min_first_stage=chosen.min_score,
+                )
             except InvalidInput as error:
                 error_line(f"query '{name}': {error}")
                 failed += 1
                 continue
-            lines = run_lines(name, best_of_documents(hits)[:top_k])
+            lines = run_lines(name, best_of_documents(hits)[: chosen.top_k])
             out.writelines(lines)
             count += len(lines)
             empty += not lines

@@ -20,7 +20,7 @@ from secondpass.engine.checkpoint import StoredWeights, load_encoder_weights
 from secondpass.engine.compute import Compute
 from secondpass.engine.encoder_spec import EncoderSpec, Encoding
 from secondpass.engine.fingerprint import fingerprint
-from secondpass.engine.locate import locate
+from secondpass.engine.locate import lasting_name, locate
 from secondpass.engine.outliers import CALIBRATION, calibrate
 from secondpass.engine.pairs import check_texts, listed
 from secondpass.engine.scoring import check_finite
@@ -67,8 +67,8 @@ class EncoderFiles:
 class BiEncoder:
     """An embedding model. Many threads may use one at the same time.
 
-    `spec` says how texts become vectors, `backend_name` what computes and `precision` in which
-    numbers. Use `load`; the constructor takes finished parts.
+    `spec` says how texts become vectors, `backend_name` what computes, `precision` in which
+    numbers, and `name` what finds the model again: its folder or its name on the hub. Use `load`; the constructor takes finished parts.
     """
 
     def __init__(
@@ -78,8 +78,11 @@ class BiEncoder:
         backend_name: str,
         precision: str = "fp32",
         batch_tokens: int = 8192,
+        *,
+        name: str = "",
     ) -> None:
         self.spec = files.spec
+        self.name = name
         self.backend_name = backend_name
         self.precision = precision
         self._files: EncoderFiles | None = files
@@ -106,14 +109,16 @@ class BiEncoder:
         hub name that is not cached touches the network.
         """
         encoding = encoding or Encoding()
-        files = EncoderFiles.read(locate(model, revision=revision, offline=offline), encoding)
+        folder = locate(model, revision=revision, offline=offline)
+        files = EncoderFiles.read(folder, encoding)
         name, settled = choose_backend(backend, files.model, compute or Compute())
         model_spec = files.model
         if settled.precision == "int8" and model_spec.outliers is None:
             rows, _ = files.tokenizer.rows(CALIBRATION, max_tokens=files.spec.max_tokens)
             model_spec = calibrate(model_spec, files.weights, rows).spec
         built = build_vector_backend(name, model_spec, files.weights, files.spec.pooling, settled)
-        return cls(files, built, name, settled.precision, encoding.batch_tokens)
+        precision, batch_tokens = settled.precision, encoding.batch_tokens
+        return cls(files, built, name, precision, batch_tokens, name=lasting_name(model))
 
     @property
     def dimension(self) -> int:

@@ -80,8 +80,8 @@ class EncoderSpec:
         Raises ModelError for what its files ask for and this engine does not do, InvalidInput for
         a caller's word that is missing, contradicts the files or is beyond the model.
         """
-        pooling, normalised = _pooling(folder, encoding)
-        query, passage = _prompts(folder)
+        pooling, normalised = read_pooling(folder, encoding)
+        query, passage = read_prompts(folder)
         sentence = read_json(folder / "sentence_bert_config.json", optional=True)
         task = sentence.get("transformer_task", "feature-extraction")
         if task != "feature-extraction":
@@ -99,8 +99,8 @@ class EncoderSpec:
         )
 
 
-def _pooling(folder: Path, encoding: Encoding) -> tuple[Pooling, bool]:
-    """The pooling and whether vectors are normalised."""
+def read_pooling(folder: Path, encoding: Encoding) -> tuple[Pooling, bool]:
+    """The pooling that a checkpoint states, or else the caller, and whether it normalises."""
     if not (folder / "modules.json").is_file():
         if encoding.pooling is None:
             raise InvalidInput(
@@ -164,7 +164,7 @@ def _stated_pooling(path: Path, config: Mapping[str, Any]) -> Pooling:
     )
 
 
-def _prompts(folder: Path) -> tuple[str, str]:
+def read_prompts(folder: Path) -> tuple[str, str]:
     """The prompts of queries and of passages that the files state; secondpass.json goes first."""
     ours = read_json(folder / "secondpass.json", optional=True)
     path = folder / "config_sentence_transformers.json"

@@ -1,4 +1,4 @@
-"""Where are the files of this model? The name of a bundled model, a folder, or a hub name -> folder."""
+"""Where are the files of this model? A bundled name, a folder, or a hub name -> folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from secondpass.engine.checkpoint import no_weights
 from secondpass.errors import ModelError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
+ENCODERS = ("static",)  # those of the bundled models that make vectors; the others rank
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # Only what a model is read from: no .bin (pickled weights), no .py (code), no ONNX twins.
 FILES = [
@@ -24,34 +25,58 @@ FILES = [
     "model.int8.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
+    "0_StaticEmbedding/model.safetensors",
+    "0_StaticEmbedding/tokenizer.json",
 ]
+ONNX_FILES = ["model.onnx", "model.onnx_data", "onnx/model.onnx", "onnx/model.onnx_data"]
 
 
 def bundled_models() -> list[str]:
-    """The names of the models that come with the package."""
-    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+    """The names of the cross-encoders that come with the package."""
+    names = (path.parent.name for path in BUNDLED.glob("*/config.json"))
+    return sorted(name for name in names if name not in ENCODERS)
 
 
-def locate(model: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
+def _bundled_names() -> list[str]:
+    return [*bundled_models(), *bundled_encoders()]
+
+
+def lasting_name(model: str | Path) -> str:
+    """A name that finds the same files from any current folder: a folder's is its full path."""
+    name = str(model)
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name not in _bundled_names() and folder.is_dir() else name
+
+
+def bundled_encoders() -> list[str]:
+    """The names of the encoders that come with the package."""
+    return [name for name in ENCODERS if (BUNDLED / name / "config.json").is_file()]
+
+
+def locate(
+    model: str | Path, *, revision: str | None = None, offline: bool = False, onnx: bool = False
+) -> Path:
     """The folder with the model's files; a bundled name goes before a folder, a folder before the hub.
 
     A hub name ('organisation/model') is fetched into the hub's own cache, at `revision` (a branch,
-    tag or commit), unless `offline` or HF_HUB_OFFLINE asks for what is cached. Raises ModelError.
+    tag or commit), unless `offline` or HF_HUB_OFFLINE asks for what is cached; with `onnx` its ONNX
+    graph is fetched in place of its weights. Raises ModelError.
     """
     name = str(model)
-    if name in bundled_models():
+    if name in _bundled_names():
         return BUNDLED / name
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
     if HUB_NAME.fullmatch(name) and not Path(name).exists():
-        return _fetch(name, revision, offline=offline)
+        return _fetch(name, revision, offline=offline, onnx=onnx)
     raise ModelError(
-        f"'{name}' is no folder and no bundled model; expected one of {', '.join(bundled_models())}, "
+        f"'{name}' is no folder and no bundled model; expected one of "
+        f"{', '.join(_bundled_names())}, "
         "the path of a checkpoint's folder, or a hub name like 'organisation/model'"
     )
 
 
-def _fetch(name: str, revision: str | None, *, offline: bool) -> Path:
+def _fetch(name: str, revision: str | None, *, offline: bool, onnx: bool) -> Path:
     # here and not above: most calls need no hub, and its client takes its time to import
     from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import (
@@ -62,14 +87,18 @@ def _fetch(name: str, revision: str | None, *, offline: bool) -> Path:
         RevisionNotFoundError,
     )
 
+    wanted = [file for file in FILES if not file.endswith(".safetensors")] + ONNX_FILES
     at = f"'{name}'" + (f" at revision '{revision}'" if revision else "")
     try:
         folder = Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=FILES, local_files_only=offline
+                name,
+                revision=revision,
+                allow_patterns=wanted if onnx else FILES,
+                local_files_only=offline,
             )
         )
-        if not offline and not any(folder.glob("*.safetensors")):
+        if not onnx and not offline and not any(folder.glob("*.safetensors")):
             raise no_weights(at, list_repo_files(name, revision=revision))
         return folder
     except GatedRepoError as error:

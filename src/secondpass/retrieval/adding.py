@@ -1,6 +1,6 @@
 """How does a stream of passages become stored documents? In batches that are kept once written.
 
-passages -> documents -> digest known? -> batch -> one transaction -> report
+passages -> documents -> digest known? -> batch -> vectors -> one transaction -> report
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
-from secondpass.protocols import Store
+from secondpass.errors import EngineError
+from secondpass.protocols import Encoder, Store
 from secondpass.retrieval.documents import digest_of
 from secondpass.types import IndexedDocument, Passage
 
@@ -17,6 +19,9 @@ from secondpass.types import IndexedDocument, Passage
 # one, so it should not hold too much.
 BATCH_PASSAGES = 1000
 BATCH_SECONDS = 1.0
+
+# An encoder takes longer than the disk, and wants some texts of each length at once.
+BATCH_ENCODED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,16 @@ class AddReport:
 class Adding:
     """One call of `Index.add`: the documents that wait to be written, and the report."""
 
-    def __init__(self, store: Store, on_progress: Callable[[AddReport], None] | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder | None,
+        on_progress: Callable[[AddReport], None] | None,
+    ) -> None:
         self.report = AddReport()
         self._store = store
+        self._encoder = encoder
+        self._batch = BATCH_PASSAGES if encoder is None else min(BATCH_PASSAGES, BATCH_ENCODED)
         self._on_progress = on_progress
         self._seen: set[str] = set()
         self._waiting: dict[str, IndexedDocument] = {}
@@ -65,7 +77,7 @@ class Adding:
         self._waiting_passages += len(kept)
         self._blank += len(passages) - len(kept)
         late = time.monotonic() - self._started >= BATCH_SECONDS
-        if late or self._waiting_passages >= BATCH_PASSAGES:
+        if late or self._waiting_passages >= self._batch:
             self.write()
 
     def write(self) -> None:
@@ -96,7 +108,7 @@ class Adding:
         replaced = [document for document in changed if document.id in known]
         moved = [one.id for one in replaced if self._was_elsewhere(one)]
         if changed:
-            self._store.upsert(changed)
+            self._store.upsert(self._with_vectors(changed))
         report = self.report
         return replace(
             report,
@@ -106,6 +118,22 @@ class Adding:
             passages=report.passages + sum(len(document.passages) for document in changed),
             moved=(*report.moved, *(one for one in moved if one not in report.moved)),
         )
+
+    def _with_vectors(self, documents: list[IndexedDocument]) -> list[IndexedDocument]:
+        if self._encoder is None:
+            return documents
+        texts = [passage.text_in_context for one in documents for passage in one.passages]
+        vectors = self._encoder.encode_passages(texts)
+        if len(vectors) != len(texts):
+            raise EngineError(
+                f"the encoder gave {len(vectors)} vectors for {len(texts)} passages; expected one "
+                "each; mend the encoder"
+            )
+        ends = accumulate(len(one.passages) for one in documents)
+        return [
+            replace(one, vectors=vectors[end - len(one.passages) : end])
+            for one, end in zip(documents, ends, strict=True)
+        ]
 
     def _was_elsewhere(self, document: IndexedDocument) -> bool:
         # Passages are numbered within their document, so the old ones have ids of the new ones.

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from secondpass.errors import InvalidInput
+from secondpass.errors import InvalidInput, StoreError
 from secondpass.retrieval.filters import check_field, check_scalar, check_text
-from secondpass.types import IndexedDocument, Passage
+from secondpass.types import EncoderRecord, IndexedDocument, Passage
 
 
 def by_document(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
@@ -94,4 +94,59 @@ def passage_exists(passage: str) -> InvalidInput:
     return InvalidInput(
         f"passage id '{passage}' is taken by another passage; expected an id of its own; put the "
         "document's id into it"
+    )
+
+
+def check_no_vectors(documents: Sequence[IndexedDocument]) -> None:
+    """Raise InvalidInput for a document with vectors: what made them is not recorded."""
+    for document in documents:
+        if document.vectors is not None:
+            raise InvalidInput(
+                f"document '{document.id}' comes with vectors, but the store has recorded no "
+                "encoder; expected none; call record_encoder before the first document"
+            )
+
+
+def check_record(record: EncoderRecord) -> None:
+    """Raise InvalidInput where an encoder's name, fingerprint or dimension cannot be kept."""
+    check_text(record.name, "an encoder's name")
+    check_text(record.fingerprint, "an encoder's fingerprint")
+    if not record.fingerprint or record.dimension < 1:
+        raise InvalidInput(
+            f"encoder '{record.name}' has fingerprint '{record.fingerprint}' and dimension "
+            f"{record.dimension}; expected a fingerprint and at least 1; give what it states"
+        )
+
+
+def check_same_encoder(known: EncoderRecord, other: EncoderRecord) -> None:
+    """Raise StoreError unless both make vectors that can be compared; names may differ."""
+    if (known.fingerprint, known.dimension) != (other.fingerprint, other.dimension):
+        raise StoreError(
+            f"encoder '{other.name}' (fingerprint {other.fingerprint}, dimension {other.dimension})"
+            f" did not make this index's vectors; expected '{known.name}' (fingerprint "
+            f"{known.fingerprint}, dimension {known.dimension}); use that one, or index the "
+            "documents again into a new index"
+        )
+
+
+def passages_without_vectors(passages: int) -> StoreError:
+    """The error for recording an encoder where passages are there already."""
+    return StoreError(
+        f"the index holds {passages} passages without vectors; expected none, for an encoder must "
+        "see all of them; index the documents again into a new index, with the encoder"
+    )
+
+
+def no_vectors() -> StoreError:
+    """The error for asking for vectors where there are none."""
+    return StoreError(
+        "the index has no vectors; expected one made with an encoder; index the documents again "
+        "into a new index, with an encoder"
+    )
+
+
+def unknown_passage(passage: str) -> InvalidInput:
+    """The error for the vector of a passage that is not there."""
+    return InvalidInput(
+        f"there is no passage '{passage}'; expected ids of stored passages; take them from a search"
     )

@@ -4,31 +4,65 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Self
 
-from secondpass.errors import InvalidInput
+from secondpass.errors import InvalidInput, UnknownName
+from secondpass.protocols import Encoder, Retriever
 from secondpass.retrieval.adding import Adding, AddReport
-from secondpass.retrieval.documents import by_document
+from secondpass.retrieval.documents import by_document, no_vectors
+from secondpass.retrieval.encoding import IndexEncoder, LoadEncoder
+from secondpass.retrieval.fusion import Fusion
 from secondpass.retrieval.lexical import LexicalRetriever
 from secondpass.retrieval.stores.info import DescribedStore, StoreInfo
 from secondpass.types import Filter, IndexedDocument, Passage
 
+FIRST_STAGES = ("lexical", "dense", "hybrid")
+
 
 class Index:
-    """Passages in a store, added a document at a time. Closing it closes the store."""
+    """Passages in a store, added a document at a time. Closing it closes the store.
 
-    def __init__(self, store: DescribedStore) -> None:
+    With an `encoder` the store keeps vectors too, from its first passage on. `load_encoder` finds
+    encoders by name: the given one, or that which the store has recorded, loaded when first needed.
+    """
+
+    def __init__(
+        self,
+        store: DescribedStore,
+        encoder: Encoder | str | None = None,
+        load_encoder: LoadEncoder | None = None,
+    ) -> None:
         self._store = store
+        self._encoder = IndexEncoder(store, encoder, load_encoder)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, create: bool = True) -> Index:
-        """The index in the file at `path`, made where there is none unless `create` is False.
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        encoder: Encoder | str | None = None,
+        load_encoder: LoadEncoder | None = None,
+        store: str = "sqlite",
+    ) -> Index:
+        """The index at `path`, made where there is none unless `create` is False.
 
-        StoreError where the file is something else, or lies where an index cannot work.
+        An index that has no passages records the encoder, and takes no other from then on. `store`
+        names what holds it. StoreError where the path is something else, or lies where an index
+        cannot work, where another encoder made its vectors, and where its passages have none.
         """
-        from secondpass.retrieval.stores.sqlite import SqliteStore
+        from secondpass.retrieval.stores.table import open_store
 
-        return cls(SqliteStore.open(path, create=create))
+        opened = open_store(store, path, create=create)
+        try:
+            index = cls(opened, encoder, load_encoder)
+            if encoder is not None:
+                index._encoder.for_adding()
+        except BaseException:
+            opened.close()
+            raise
+        return index
 
     def add(
         self,
@@ -42,9 +76,10 @@ class Index:
         is where nothing changed, and is replaced otherwise, so a call that broke off can be made
         again and goes on. Documents are written a batch at a time, each batch followed by a call
         of `on_progress`. Where the stream fails or the user interrupts, the documents that were
-        complete are written before the error goes on.
+        complete are written before the error goes on. Where the index has an encoder, each batch is
+        encoded before it is written.
         """
-        adding = Adding(self._store, on_progress)
+        adding = Adding(self._store, self._encoder.for_adding(), on_progress)
         try:
             for run in by_document(passages):
                 adding.take(run)
@@ -72,17 +107,44 @@ class Index:
         """The path of every document by its id, in the order of adding; None where it has none."""
         return self._store.paths()
 
-    def retriever(self, where: Filter | None = None) -> LexicalRetriever:
-        """A first stage over the passages that pass the filter; usable until the index closes."""
-        return LexicalRetriever(self._store, where)
+    def retriever(
+        self,
+        where: Filter | None = None,
+        *,
+        first_stage: str | None = None,
+        fusion: Fusion | None = None,
+    ) -> Retriever:
+        """A first stage over the passages that pass the filter; usable until the index closes.
+
+        'lexical' finds by words, 'dense' by vectors, and 'hybrid' by both, fused. None takes hybrid
+        where the index has an encoder and lexical where it has none. `fusion` is for hybrid.
+        """
+        if first_stage is not None and first_stage not in FIRST_STAGES:
+            raise UnknownName("first stage", first_stage, FIRST_STAGES)
+        if first_stage is None:
+            first_stage = "lexical" if self._encoder.record() is None else "hybrid"
+        lexical = LexicalRetriever(self._store, where)
+        if first_stage == "lexical":
+            return lexical
+        from secondpass.retrieval.dense import DenseRetriever
+        from secondpass.retrieval.hybrid import HybridRetriever
+
+        encoder = self._encoder.for_searching()
+        if encoder is None:
+            raise no_vectors()
+        dense = DenseRetriever(self._store, encoder, where)
+        if first_stage == "dense":
+            return dense
+        return HybridRetriever({"lexical": lexical, "dense": dense}, fusion or Fusion())
 
     def info(self) -> StoreInfo:
         """Where the index is and how much it holds."""
-        return self._store.info()
+        return replace(self._store.info(), encoder=self._store.encoder())
 
     def close(self) -> None:
         """Release the files; a later call raises StoreError. Closing twice is allowed."""
         self._store.close()
+        self._encoder.close()
 
     def __enter__(self) -> Self:
         return self

@@ -21,10 +21,7 @@ class LexicalRetriever:
 
         A query of unknown words finds nothing; a blank one, or a depth below 1, is InvalidInput.
         """
-        if not query.strip():
-            raise InvalidInput("the query is blank; expected at least one word; ask for something")
-        if depth < 1:
-            raise InvalidInput(f"depth={depth} is too small; expected at least 1; pass 50, say")
+        check_query(query, depth)
         scores = dict(self._store.search_lexical(query, depth, self._where))
         # A passage that another process deletes in between is not there any more to be found.
         passages = self._store.get(list(scores))
@@ -32,3 +29,11 @@ class LexicalRetriever:
             Candidate(passage, scores[passage.id], rank)
             for rank, passage in enumerate(passages, start=1)
         ]
+
+
+def check_query(query: str, depth: int) -> None:
+    """Raise InvalidInput for a blank query and a depth below 1, as every first stage does."""
+    if not query.strip():
+        raise InvalidInput("the query is blank; expected at least one word; ask for something")
+    if depth < 1:
+        raise InvalidInput(f"depth={depth} is too small; expected at least 1; pass 50, say")

@@ -72,11 +72,91 @@ def test_search_prints_one_json_object(home):
     assert {"retrieve", "rerank", "total"} <= set(answer["timings_ms"])
     hit = answer["hits"][0]
     assert {"rank", "score", "probability", "text", "document", "path", "start", "end"} <= set(hit)
-    assert hit["first_stage"].keys() == {"rank", "score"}
+    assert hit["first_stage"].keys() == {"rank", "score", "legs"}
+    assert hit["first_stage"]["legs"] == {}
     assert hit["headings"] == ["Pandas"]
     text = Path(hit["path"]).read_text()
     assert text[hit["start"] : hit["end"]] == hit["text"]
     assert [one["rank"] for one in answer["hits"]] == list(range(1, len(answer["hits"]) + 1))
+
+
+def test_an_encoder_makes_hybrid_the_default(home, bi_encoder, tmp_path):
+    def search(*more):
+        done = secondpass(
+            *("search", "giant bear", "-i", "my.index", "--no-rerank", "-f", "json", *more),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        return [hit["first_stage"] for hit in json.loads(done.stdout)["hits"]]
+
+    encoder = bi_encoder()
+    (tmp_path / "encoder").symlink_to(encoder)
+    done = secondpass(
+        "index", home / "docs", "-i", "my.index", "--encoder", "./encoder", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+    hybrid = search()
+    assert hybrid[0]["legs"].keys() == {"lexical", "dense"}
+    assert hybrid == search("--first-stage", "hybrid")
+    assert [one["legs"] for one in search("--first-stage", "dense")] == [{}] * len(hybrid)
+    assert len(search("--first-stage", "lexical")) == 1
+    facts = json.loads(secondpass("info", "-i", "my.index", "--json", cwd=tmp_path).stdout)
+    assert facts["encoder"]["name"] == str(encoder.resolve())
+    assert "numbers a passage" in secondpass("info", "-i", "my.index", cwd=tmp_path).stdout
+    again = secondpass("index", home / "docs", "-i", "my.index", cwd=tmp_path)
+    assert "2 documents unchanged" in again.stdout
+
+
+def test_many_queries_take_a_first_stage(home, bi_encoder, tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"_id": "q1", "text": "giant bear"}\n')
+    secondpass("index", home / "docs", "--encoder", bi_encoder(), cwd=tmp_path)
+    lines = {}
+    for stage in ("lexical", "dense", "hybrid"):
+        done = secondpass(
+            *("search", "--queries", "q.jsonl", "--run", "out.run", "--no-rerank"),
+            *("--first-stage", stage),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        lines[stage] = len((tmp_path / "out.run").read_text().splitlines())
+    assert lines == {"lexical": 1, "dense": 2, "hybrid": 2}
+
+
+def test_a_first_stage_without_vectors_is_refused(home):
+    done = secondpass("search", "x", "-i", "my.index", "--first-stage", "dense", cwd=home)
+    assert done.returncode == 1
+    assert "the index has no vectors" in done.stderr
+    other = secondpass("search", "x", "-i", "my.index", "--first-stage", "bm25", cwd=home)
+    assert "unknown first stage 'bm25'" in other.stderr
+
+
+def test_migrate_copies_an_index_and_says_that_it_is_the_same(home, tmp_path):
+    done = secondpass("migrate", home / "my.index", tmp_path / "copy.index", "--json")
+    again = secondpass("migrate", home / "my.index", tmp_path / "copy.index")
+    wrong = secondpass("migrate", home / "my.index", tmp_path / "x", "--to", "memory")
+
+    outcome = json.loads(done.stdout)
+    assert (outcome["documents"], outcome["copied"]) == (2, 2)
+    assert "2 documents, 2 of them there already" in again.stdout
+    assert again.stdout.rstrip().endswith(outcome["checksum"])
+    assert "store 'memory' lasts no longer than its process" in wrong.stderr
+    found = secondpass("search", "竹子", "-i", tmp_path / "copy.index", "--no-rerank")
+    assert "大熊猫" in found.stdout
+
+
+def test_thresholds_leave_less_and_say_so(home):
+    def search(*more):
+        done = secondpass(
+            *("search", "panda", "-i", "my.index", "-m", "./model", "-f", "json", *more), cwd=home
+        )
+        return json.loads(done.stdout)
+
+    first = [hit["first_stage"]["score"] for hit in search()["hits"]]
+    none = search("--min-score", max(first) + 1)
+    assert (none["hits"], none["candidates"]["below_score"]) == ([], len(first))
+    sure = search("--min-probability", "1")
+    assert (sure["hits"], sure["candidates"]["below_probability"]) == ([], len(first))
 
 
 def test_search_finds_chinese_and_speaks_plain_text_in_a_pipe(home):

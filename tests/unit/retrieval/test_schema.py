@@ -11,6 +11,7 @@ import pytest
 from secondpass.errors import StoreError
 from secondpass.retrieval.stores import schema
 from secondpass.retrieval.stores.sqlite import SqliteStore
+from secondpass.types import EncoderRecord, IndexedDocument, Passage
 
 
 def change(file: Path, sql: str) -> None:
@@ -59,7 +60,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path):
     SqliteStore.open(file).close()
     change(file, "PRAGMA user_version = 99")
     before = file.read_bytes()
-    with pytest.raises(StoreError, match="has schema version 99; expected at most 1; a newer"):
+    with pytest.raises(StoreError, match="has schema version 99; expected at most 2; a newer"):
         SqliteStore.open(file)
     assert file.read_bytes() == before
 
@@ -144,7 +145,79 @@ def test_many_may_make_the_same_index_at_once(tmp_path):
         thread.join()
     assert failures == []
     with closing(sqlite3.connect(tmp_path / "index.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM facts").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM facts").fetchone() == (3,)
+
+
+VERSION_1 = """
+DROP TRIGGER passage_removed;
+DROP TABLE vectors;
+DROP TABLE encoder;
+DELETE FROM facts WHERE name = 'removals';
+PRAGMA user_version = 1;
+"""
+FOX = IndexedDocument("a", "1", (Passage("a#0", "a red fox", "a"),))
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    """An index of version 1 that holds a fox."""
+    file = tmp_path / "index.db"
+    with closing(SqliteStore.open(file)) as store:
+        store.add([FOX])
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(VERSION_1)
+    return file
+
+
+def test_an_older_file_is_read_as_it_is_and_upgraded_to_be_written(version_1):
+    with closing(SqliteStore.open(version_1, create=False)) as store:
+        assert (store.info().schema_version, store.encoder()) == (1, None)
+        assert list(store.documents()) == [FOX]
+        assert store.search_lexical("fox", 5)[0][0] == "a#0"
+        store.upsert([FOX])
+        assert store.delete(["a"]) == 1
+        store.add([FOX])
+        with pytest.raises(StoreError, match="has no vectors"):
+            store.vectors(["a#0"])
+        with closing(SqliteStore.open(version_1)) as upgraded:
+            assert upgraded.info().schema_version == 2
+            assert list(upgraded.documents()) == [FOX]
+        # The store that opened it before goes on as if nothing had happened.
+        assert store.delete(["a"]) == 1
+        store.record_encoder(EncoderRecord("e", "f", 2))
+        assert store.encoder() == EncoderRecord("e", "f", 2)
+
+
+def test_an_older_file_is_upgraded_when_an_encoder_is_recorded(version_1):
+    with closing(SqliteStore.open(version_1, create=False)) as store:
+        with pytest.raises(StoreError, match="holds 1 passages without vectors"):
+            store.record_encoder(EncoderRecord("e", "f", 2))
+        assert store.info().schema_version == 1
+        store.delete(["a"])
+        store.record_encoder(EncoderRecord("e", "f", 2))
+        assert store.info().schema_version == 2
+
+
+def test_an_upgrade_that_fails_changes_nothing(version_1, monkeypatch):
+    with monkeypatch.context() as patched:
+        broken = schema._VECTORS.replace("PRAGMA", "CREATE NONSENSE;\nPRAGMA")
+        patched.setattr(schema, "_VECTORS", broken)
+        with pytest.raises(StoreError, match="syntax error"):
+            SqliteStore.open(version_1)
+    with closing(SqliteStore.open(version_1, create=False)) as store:
+        assert (store.info().schema_version, store.count()) == (1, 1)
+
+
+@pytest.mark.parametrize("upgraded", [True, False])
+def test_an_upgraded_file_is_laid_out_like_a_new_one(upgraded, version_1, tmp_path):
+    def layout(file):
+        with closing(sqlite3.connect(file)) as connection:
+            rows = connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name")
+            return rows.fetchall(), connection.execute("SELECT name FROM facts").fetchall()
+
+    SqliteStore.open(tmp_path / "new.db").close()
+    SqliteStore.open(version_1, create=upgraded).close()
+    assert (layout(version_1) == layout(tmp_path / "new.db")) is upgraded
 
 
 def test_an_interrupted_layout_is_taken_up_again(tmp_path, monkeypatch):

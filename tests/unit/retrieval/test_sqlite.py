@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import closing
 
+import numpy as np
 import pytest
 
 from secondpass.errors import StoreError
@@ -38,6 +39,20 @@ def python(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
+
+
+def check_vectors(store: SqliteStore) -> None:
+    """Each passage has its own vector, and there is no other vector."""
+    with store._connections.reading() as connection:
+        numbers = connection.execute("SELECT number FROM passages ORDER BY number").fetchall()
+        assert (
+            connection.execute("SELECT number FROM vectors ORDER BY number").fetchall() == numbers
+        )
+    ids = [passage.id for one in store.documents() for passage in one.passages]
+    expected = np.eye(5, 64, dtype=np.float32)[[int(id.rpartition("#")[2]) for id in ids]]
+    assert (store.vectors(ids) == expected).all()
+    found = store.search_dense(np.ones(64, dtype=np.float32), len(ids) + 1)
+    assert sorted(passage for passage, _ in found) == sorted(ids)
 
 
 def check_words(store: SqliteStore) -> None:
@@ -268,13 +283,16 @@ def test_an_abandoned_iterator_gives_its_connection_back(store):
 
 ADD_LOOP = """
 import sys
+import numpy as np
 from secondpass.retrieval.stores.sqlite import SqliteStore
-from secondpass.types import IndexedDocument, Passage
+from secondpass.types import EncoderRecord, IndexedDocument, Passage
 path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = SqliteStore.open(path)
+store.record_encoder(EncoderRecord("e", "f", 64))
+vectors = np.eye(5, 64, dtype=np.float32)
 for turn in range(rounds):
     store.add([
-        IndexedDocument(id, "1", tuple(Passage(f"{id}#{i}", f"common {name}", id) for i in range(5)))
+        IndexedDocument(id, "1", tuple(Passage(f"{id}#{i}", f"common {name}", id) for i in range(5)), vectors)
         for id in (f"{name}-{turn}-{part}" for part in range(3))
     ])
     print(turn, flush=True)
@@ -293,6 +311,7 @@ def test_two_processes_write_at_once(store, tmp_path):
     assert store.count() == 2 * 30 * 15
     assert len(found(store, "left")) == 450
     check_words(store)
+    check_vectors(store)
 
 
 def test_what_was_acknowledged_outlives_a_kill(tmp_path):
@@ -315,6 +334,7 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path):
             assert {f"{name}-{turn}-2" for turn in range(last + 1)} <= there.keys()
         assert len(found(store, "common")) == min(1000, store.count())
         check_words(store)
+        check_vectors(store)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from secondpass.protocols import Store
+from secondpass.types import EncoderRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class StoreInfo:
     """Where a store is, how much it holds, and which versions wrote it.
 
     `path` and `schema_version` are None, and `bytes_on_disk` 0, for a store that has no file.
+    `encoder` is what made its vectors, None where it has none.
     """
 
     path: Path | None
@@ -22,6 +24,7 @@ class StoreInfo:
     bytes_on_disk: int
     schema_version: int | None
     analyser_version: int
+    encoder: EncoderRecord | None = None
 
 
 class DescribedStore(Store, Protocol):

@@ -5,15 +5,30 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from secondpass.errors import StoreError
 from secondpass.retrieval.bm25 import inverse_frequency, saturation, searched_terms
-from secondpass.retrieval.documents import check_documents, document_exists, passage_exists
+from secondpass.retrieval.documents import (
+    check_documents,
+    check_no_vectors,
+    check_record,
+    check_same_encoder,
+    document_exists,
+    no_vectors,
+    passage_exists,
+    passages_without_vectors,
+    unknown_passage,
+)
 from secondpass.retrieval.filters import conditions, passes
 from secondpass.retrieval.stores.info import StoreInfo
 from secondpass.retrieval.words import ANALYSER_VERSION, terms
-from secondpass.types import Filter, IndexedDocument, Passage
+from secondpass.types import EncoderRecord, Filter, IndexedDocument, Passage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +36,12 @@ class _Entry:
     passage: Passage
     occurrences: Counter[str]
     length: int
+    vector: NDArray[np.float32] | None
 
 
-def _entry(passage: Passage) -> _Entry:
+def _entry(passage: Passage, vector: NDArray[np.float32] | None) -> _Entry:
     found = terms(passage.text_in_context)
-    return _Entry(passage, Counter(found), len(found))
+    return _Entry(passage, Counter(found), len(found), vector)
 
 
 @dataclass(slots=True)
@@ -41,12 +57,13 @@ class _Content:
             del self.entries[passage.id]
         return gone is not None
 
-    def append(self, document: IndexedDocument, entries: dict[str, _Entry]) -> None:
-        self.documents[document.id] = document
-        for passage in document.passages:
+    def append(self, document: IndexedDocument) -> None:
+        self.documents[document.id] = replace(document, vectors=None)
+        for at, passage in enumerate(document.passages):
             if passage.id in self.entries:
                 raise passage_exists(passage.id)
-            self.entries[passage.id] = entries[passage.id]
+            vector = None if document.vectors is None else document.vectors[at]
+            self.entries[passage.id] = _entry(passage, vector)
 
 
 class MemoryStore:
@@ -58,6 +75,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._content: _Content | None = _Content({}, {})
+        self._encoder: EncoderRecord | None = None
 
     def add(self, documents: Sequence[IndexedDocument]) -> None:
         """Store new documents; one whose id is there already is InvalidInput."""
@@ -122,6 +140,52 @@ class MemoryStore:
         ]
         return sorted(scores, key=lambda scored: -scored[1])[: max(depth, 0)]
 
+    def encoder(self) -> EncoderRecord | None:
+        """What made the vectors; None where there are none and documents come without."""
+        self._open_content()
+        return self._encoder
+
+    def record_encoder(self, record: EncoderRecord) -> None:
+        """Say what will make the vectors. StoreError where passages or another encoder are there."""
+        check_record(record)
+        with self._lock:
+            entries = self._open_content().entries
+            if self._encoder is not None:
+                check_same_encoder(self._encoder, record)
+            elif entries:
+                raise passages_without_vectors(len(entries))
+            self._encoder = record
+
+    def search_dense(
+        self, vector: NDArray[np.float32], depth: int, where: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """At most `depth` (passage id, cosine), best first; ties by the order of adding."""
+        import numpy as np
+
+        from secondpass.retrieval.vectors import Block, nearest, unit_query
+
+        wanted = conditions(where)
+        query = unit_query(vector, self._vectors_of())
+        kept = [entry for entry in self._entries() if passes(entry.passage.metadata, wanted)]
+        vectors = [entry.vector for entry in kept if entry.vector is not None]
+        if not vectors:
+            return []
+        block = Block(np.arange(len(kept)), np.stack(vectors))
+        return [(kept[at].passage.id, score) for at, score in nearest([block], query, depth)]
+
+    def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of these passages, float32[ids, dimension]; InvalidInput for an unknown id."""
+        import numpy as np
+
+        dimension = self._vectors_of().dimension
+        entries = self._open_content().entries
+        found = np.empty((len(ids), dimension), dtype=np.float32)
+        for at, passage in enumerate(ids):
+            if passage not in entries:
+                raise unknown_passage(passage)
+            found[at] = entries[passage].vector
+        return found
+
     def info(self) -> StoreInfo:
         """How much the store holds."""
         with self._lock:
@@ -140,11 +204,9 @@ class MemoryStore:
 
     def _append(self, documents: Sequence[IndexedDocument], *, replacing: bool) -> None:
         check_documents(documents)
-        entries = {
-            passage.id: _entry(passage) for document in documents for passage in document.passages
-        }
         with self._lock:
             content = self._open_content()
+            documents = self._with_vectors(documents)
             # A copy takes the change, so that a call that fails half-way changes nothing.
             changed = _Content(dict(content.documents), dict(content.entries))
             for document in documents:
@@ -152,8 +214,23 @@ class MemoryStore:
                     changed.remove(document.id)
                 elif document.id in changed.documents:
                     raise document_exists(document.id)
-                changed.append(document, entries)
+                changed.append(document)
             self._content = changed
+
+    def _with_vectors(self, documents: Sequence[IndexedDocument]) -> Sequence[IndexedDocument]:
+        record = self.encoder()
+        if record is None:
+            check_no_vectors(documents)
+            return documents
+        from secondpass.retrieval.vectors import with_unit_vectors
+
+        return [with_unit_vectors(document, record) for document in documents]
+
+    def _vectors_of(self) -> EncoderRecord:
+        record = self.encoder()
+        if record is None:
+            raise no_vectors()
+        return record
 
     def _open_content(self) -> _Content:
         with self._lock:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.retrieval.documents import passage_exists
+from secondpass.retrieval.stores.schema import version_of
 from secondpass.retrieval.words import terms
-from secondpass.types import IndexedDocument, Passage
+from secondpass.types import EncoderRecord, IndexedDocument, Passage
 
 # The columns are a Passage's fields in their order.
 _PASSAGES = """
@@ -72,6 +73,36 @@ def document(connection: sqlite3.Connection, number: int, id: str, digest: str) 
     return IndexedDocument(id, digest, tuple(_passage(row) for row in found))
 
 
+def passage_id(connection: sqlite3.Connection, number: int) -> str:
+    """The id of the passage with this number, which must be there."""
+    row = connection.execute("SELECT id FROM passages WHERE number = ?", (number,)).fetchone()
+    return str(row[0])
+
+
+def vector(connection: sqlite3.Connection, id: str) -> bytes | None:
+    """The vector of the passage with this id, None where there is none."""
+    row = connection.execute(
+        "SELECT vector FROM passages JOIN vectors USING (number) WHERE id = ?", (id,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def encoder(connection: sqlite3.Connection) -> EncoderRecord | None:
+    """What made the vectors; None where there are none."""
+    if version_of(connection) < 2:
+        return None
+    row = connection.execute("SELECT name, fingerprint, dimension FROM encoder").fetchone()
+    return None if row is None else EncoderRecord(*row)
+
+
+def record_encoder(connection: sqlite3.Connection, record: EncoderRecord) -> None:
+    """Write what makes the vectors, in the place of what was said before."""
+    connection.execute("DELETE FROM encoder")
+    connection.execute(
+        "INSERT INTO encoder VALUES (?, ?, ?)", (record.name, record.fingerprint, record.dimension)
+    )
+
+
 def stored(connection: sqlite3.Connection, number: int) -> Stored:
     """What must go when the document with this number goes."""
     numbers = connection.execute(
@@ -82,7 +113,7 @@ def stored(connection: sqlite3.Connection, number: int) -> Stored:
 
 
 def insert(connection: sqlite3.Connection, document: IndexedDocument, words: Sequence[str]) -> None:
-    """Write a document that is not there, with the words of its passages.
+    """Write a document that is not there, with the words of its passages and its vectors.
 
     A passage id that another passage has is InvalidInput.
     """
@@ -90,11 +121,18 @@ def insert(connection: sqlite3.Connection, document: IndexedDocument, words: Seq
         "INSERT INTO documents (id, digest) VALUES (?, ?)", (document.id, document.digest)
     ).lastrowid
     assert number is not None
+    numbers = []
     for passage, found in zip(document.passages, words, strict=True):
         row = connection.execute(_INSERT, _values(passage, number))
         if row.rowcount == 0:
             raise passage_exists(passage.id)
         connection.execute("INSERT INTO words (rowid, terms) VALUES (?, ?)", (row.lastrowid, found))
+        numbers.append(row.lastrowid)
+    if document.vectors is not None:
+        blobs = (vector.astype("<f4").tobytes() for vector in document.vectors)
+        connection.executemany(
+            "INSERT INTO vectors VALUES (?, ?)", zip(numbers, blobs, strict=True)
+        )
 
 
 def remove(connection: sqlite3.Connection, id: str, prepared: Mapping[str, Stored]) -> bool:

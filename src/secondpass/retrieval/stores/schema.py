@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from secondpass.retrieval.words import ANALYSER_VERSION
 
 # The four letters 'sp2r' in the file's header say whose file it is.
 APPLICATION_ID = int.from_bytes(b"sp2r", "big")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -37,6 +38,17 @@ CREATE INDEX passages_of_document ON passages (document);
 CREATE VIRTUAL TABLE words USING fts5 (terms, content = '', detail = full, tokenize = 'ascii');
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 PRAGMA application_id = {APPLICATION_ID};
+"""
+
+# What version 2 has more. Vectors are float32, little-endian, by the number of their passage, and
+# `removals` tells a process that holds them in memory whether any of them is gone. The trigger works
+# for a process too that opened the file as version 1 and knows of no vectors.
+_VECTORS = f"""
+CREATE TABLE encoder (name TEXT NOT NULL, fingerprint TEXT NOT NULL, dimension INTEGER NOT NULL);
+CREATE TABLE vectors (number INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+INSERT INTO facts VALUES ('removals', 0);
+CREATE TRIGGER passage_removed AFTER DELETE ON passages BEGIN
+DELETE FROM vectors WHERE number = old.number ; UPDATE facts SET value = value + 1 WHERE name = 'removals' ; END;
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
@@ -128,13 +140,15 @@ def prepare(connection: sqlite3.Connection, file: Path, *, create: bool) -> None
         try:
             # Another process may have laid the file out while this one waited for its turn.
             if not _is_laid_out(connection, file):
-                for statement in _SCHEMA.split(";\n"):
+                for statement in (_SCHEMA + _VECTORS).split(";\n"):
                     connection.execute(statement)
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
     _check_analyser(connection, file)
+    if create and os.access(file, os.W_OK):
+        _upgrade_in_place(connection)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreError(
@@ -143,10 +157,33 @@ def prepare(connection: sqlite3.Connection, file: Path, *, create: bool) -> None
         )
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of the file as it is now: another process may upgrade it."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring an older file to this version, inside a transaction that someone else holds."""
+    if version_of(connection) < SCHEMA_VERSION:
+        for statement in _VECTORS.split(";\n"):
+            connection.execute(statement)
+
+
+def _upgrade_in_place(connection: sqlite3.Connection) -> None:
+    if version_of(connection) == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        upgrade(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def _is_laid_out(connection: sqlite3.Connection, file: Path) -> bool:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    _check_schema_version(file, version)
+    _check_schema_version(file, version_of(connection))
     return bool(application == APPLICATION_ID)
 
 

@@ -9,18 +9,40 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondpass.errors import StoreError
 from secondpass.retrieval.bm25 import searched_terms
-from secondpass.retrieval.documents import check_documents, document_exists
+from secondpass.retrieval.documents import (
+    check_documents,
+    check_no_vectors,
+    check_record,
+    check_same_encoder,
+    document_exists,
+    no_vectors,
+    passages_without_vectors,
+    unknown_passage,
+)
 from secondpass.retrieval.filters import Condition, clause, conditions
 from secondpass.retrieval.stores import rows
 from secondpass.retrieval.stores.connections import Connections
 from secondpass.retrieval.stores.frequencies import Frequencies
 from secondpass.retrieval.stores.info import StoreInfo
-from secondpass.retrieval.stores.schema import SCHEMA_VERSION, bytes_on_disk, check_place, prepare
+from secondpass.retrieval.stores.schema import (
+    bytes_on_disk,
+    check_place,
+    prepare,
+    upgrade,
+    version_of,
+)
 from secondpass.retrieval.words import ANALYSER_VERSION, terms
-from secondpass.types import Filter, IndexedDocument, Passage
+from secondpass.types import EncoderRecord, Filter, IndexedDocument, Passage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from secondpass.retrieval.stores.matrix import Matrix
 
 
 class SqliteStore:
@@ -29,13 +51,15 @@ class SqliteStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._frequencies = Frequencies()
+        self._matrices: dict[int, Matrix] = {}  # one, once vectors are searched
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = True) -> SqliteStore:
         """The store in the file at `path`, made with its folders where there is none.
 
         StoreError where there is none and `create` is False, where the file is something else or
-        of another version, and on network drives.
+        of a newer version, and on network drives. A file of an older version, which has no vectors,
+        is upgraded in place where `create` is True and the file may be written.
         """
         file = Path(path).resolve()
         check_place(file, create=create)
@@ -54,7 +78,9 @@ class SqliteStore:
         """Store new documents; one whose id is there already is InvalidInput."""
         check_documents(documents)
         words = [rows.words_of(document) for document in documents]
+        documents, record = self._with_vectors(documents)
         with self._connections.writing() as connection:
+            _check_record_stayed(connection, record)
             for document, found in zip(documents, words, strict=True):
                 if rows.number_of(connection, document.id) is not None:
                     raise document_exists(document.id)
@@ -64,8 +90,10 @@ class SqliteStore:
         """Store documents, each in the place of all that its id had before, as if added now."""
         check_documents(documents)
         words = [rows.words_of(document) for document in documents]
+        documents, record = self._with_vectors(documents)
         stored = self._stored([document.id for document in documents])
         with self._connections.writing() as connection:
+            _check_record_stayed(connection, record)
             for document, found in zip(documents, words, strict=True):
                 rows.remove(connection, document.id, stored)
                 rows.insert(connection, document, found)
@@ -129,22 +157,87 @@ class SqliteStore:
             expression = " OR ".join(f'"{term}"' for term in searched)
             return _best(connection, expression, min(depth, passages), wanted)
 
+    def encoder(self) -> EncoderRecord | None:
+        """What made the vectors; None where there are none and documents come without."""
+        with self._connections.reading() as connection:
+            return rows.encoder(connection)
+
+    def record_encoder(self, record: EncoderRecord) -> None:
+        """Say what will make the vectors. StoreError where passages or another encoder are there."""
+        check_record(record)
+        with self._connections.writing() as connection:
+            upgrade(connection)
+            known = rows.encoder(connection)
+            if known is not None:
+                check_same_encoder(known, record)
+            elif passages := rows.count(connection, "passages"):
+                raise passages_without_vectors(passages)
+            rows.record_encoder(connection, record)
+
+    def search_dense(
+        self, vector: NDArray[np.float32], depth: int, where: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """At most `depth` (passage id, cosine), best first; ties by the order of adding.
+
+        Exact: compares with every vector. The first call reads them into memory, where they stay
+        until the store is dropped; later calls read what others have written since.
+        """
+        from secondpass.retrieval.stores.matrix import Matrix
+        from secondpass.retrieval.vectors import nearest, unit_query
+
+        wanted = conditions(where)
+        # Of two threads that come first, one makes it: `setdefault` is a single step.
+        matrix = self._matrices.get(0) or self._matrices.setdefault(0, Matrix())
+        with self._connections.reading() as connection:
+            query = unit_query(vector, _record_of(connection))
+            blocks, allowed = matrix.select(connection, wanted)
+            found = nearest(blocks, query, depth, allowed)
+            return [(rows.passage_id(connection, number), score) for number, score in found]
+
+    def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of these passages, float32[ids, dimension]; InvalidInput for an unknown id."""
+        import numpy as np
+
+        with self._connections.reading() as connection:
+            dimension = _record_of(connection).dimension
+            found = np.empty((len(ids), dimension), dtype=np.float32)
+            for at, passage in enumerate(ids):
+                blob = rows.vector(connection, passage)
+                if blob is None:
+                    raise unknown_passage(passage)
+                found[at] = np.frombuffer(blob, dtype="<f4")
+        return found
+
     def info(self) -> StoreInfo:
         """Where the store is and how much it holds."""
         file = self._connections.file
         with self._connections.reading() as connection:
             documents = rows.count(connection, "documents")
             passages = rows.count(connection, "passages")
+            version, encoder = version_of(connection), rows.encoder(connection)
         size = bytes_on_disk(file)
-        return StoreInfo(file, documents, passages, size, SCHEMA_VERSION, ANALYSER_VERSION)
+        return StoreInfo(file, documents, passages, size, version, ANALYSER_VERSION, encoder)
 
     def flush(self) -> None:
         """Return at once: each write was on the disk before it returned."""
         self._connections.check_open()
 
     def close(self) -> None:
-        """Release files and connections; a later call raises StoreError. Twice is allowed."""
+        """Release files, connections and vectors; a later call raises StoreError. Twice is allowed."""
         self._connections.close()
+        self._matrices.clear()
+
+    def _with_vectors(
+        self, documents: Sequence[IndexedDocument]
+    ) -> tuple[Sequence[IndexedDocument], EncoderRecord | None]:
+        """The documents with their vectors as they are stored, and what the store expects of them."""
+        record = self.encoder()
+        if record is None:
+            check_no_vectors(documents)
+            return documents, None
+        from secondpass.retrieval.vectors import with_unit_vectors
+
+        return [with_unit_vectors(document, record) for document in documents], record
 
     def _stored(self, documents: Sequence[str]) -> dict[str, rows.Stored]:
         with self._connections.reading() as connection:
@@ -160,6 +253,22 @@ class SqliteStore:
             found = connection.execute("SELECT number, id, digest FROM documents ORDER BY number")
             for row in found:
                 yield rows.document(connection, *row)
+
+
+def _record_of(connection: sqlite3.Connection) -> EncoderRecord:
+    record = rows.encoder(connection)
+    if record is None:
+        raise no_vectors()
+    return record
+
+
+def _check_record_stayed(connection: sqlite3.Connection, checked: EncoderRecord | None) -> None:
+    # Another writer may have recorded an encoder since the documents were checked.
+    if checked is None and (record := rows.encoder(connection)) is not None:
+        raise StoreError(
+            f"another process has just recorded encoder '{record.name}'; expected documents with "
+            "its vectors; open the index again with that encoder"
+        )
 
 
 def _make_folder(folder: Path) -> None:
