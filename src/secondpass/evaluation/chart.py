@@ -72,7 +72,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     ]
     said += [f"{one['engine']}: {one['remark']}" for one in report["engines"] if one["remark"]]
     said += [f"not measured: {name}: {reason}" for name, reason in report["refused"].items()]
-    return [line for one in said for line in wrap(one, NOTE_CHARACTERS, subsequent_indent="  ")]
+    return [line for one in said for line in wrap(one, NOTE_CHARACTERS, subsequent_indent="\u2003")]
 
 
 def _title(report: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ A loaded machine slows every engine of a round alike, so that ratios are taken w
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,23 +83,31 @@ def measure(
     workload: Workload,
     rounds: int,
     on_step: Callable[[str], None] = lambda what: None,
+    *,
+    seconds: float = math.inf,
 ) -> Result:
     """Load every engine, let each score once unmeasured, then all in turn, `rounds` times.
 
-    `on_step` is told what begins. An engine that fails is left out from there on, and its reason
-    is in the result.
+    After the first, a round begins only if one as long as the last ends within `seconds` from the
+    start. `on_step` is told what begins. An engine that fails is left out from there on, and its
+    reason is in the result.
     """
     if rounds < 1:
         raise InvalidInput(f"rounds={rounds} measures nothing; pass 1 or more")
     running: dict[str, _Running] = {}
     refused: dict[str, str] = {}
     request = {"query": workload.query, "texts": list(workload.texts)}
+    began = last = time.perf_counter()
     try:
         reference = _reference(engines, setup, request)
         for engine in engines:
             on_step(f"loading {engine.name}")
             _load(engine, setup, running, refused)
         for at in range(rounds + 1):
+            now = time.perf_counter()
+            if at > 1 and now + (now - last) > began + seconds:
+                break
+            last = now
             for name in list(running):
                 on_step(f"round {at} of {rounds}: {name}" if at else f"warming up {name}")
                 _score(name, request, running, refused)

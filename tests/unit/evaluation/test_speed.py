@@ -162,3 +162,10 @@ def test_the_settings_give_the_setup(checkpoint, tmp_path):
 
     assert (found.threads, found.max_tokens) == (1, 64)
     assert found.model == found.plain == checkpoint("bert").resolve()
+
+
+def test_time_that_is_over_ends_the_rounds_but_not_the_first(setup, workload):
+    engines = [Engine("secondpass-fp32", own_home(dict(os.environ)))]
+    result = measure(engines, setup, workload, rounds=50, seconds=0)
+
+    assert len(result.measured[0].ms) == 1
