@@ -3,7 +3,8 @@
     build/peers/openvino/bin/python benchmarks/tune_peers.py openvino FOLDER --cache FOLDER
 
 It runs in the engine's own environment. All tunings are loaded at once and take turns; the best one
-of each engine is what `load` in its file of evaluation/peers takes. Prints JSON, fastest first.
+of each engine is what `load` in its file of evaluation/peers takes. Prints JSON, fastest first;
+`cpu_ms` is what all threads took together, which other load on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -56,15 +57,23 @@ def main() -> None:
     shapes = dict.fromkeys([(1, arguments.threads), (arguments.threads, 1)])
     tunings = [Tuning(*shape, tokens) for shape, tokens in itertools.product(shapes, BUDGETS)]
     engines = {str(tuning): peer.tuned(task, tuning) for tuning in tunings}
-    ms: dict[str, list[float]] = {name: [] for name in engines}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     for _ in range(arguments.rounds + 1):
         for name, engine in engines.items():
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             engine.logits(workload.query, workload.texts)
-            ms[name].append(1000 * (time.perf_counter() - started))
-    found = {name: {"median": median(each[1:]), "min": min(each[1:])} for name, each in ms.items()}
-    ranked = dict(sorted(found.items(), key=lambda one: one[1]["median"]))
-    print(json.dumps({"engine": arguments.engine, "ms": ranked, **machine()}, indent=2))
+            wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
+            times[name].append((1000 * wall, 1000 * cpu))
+    found = {name: summary(each[1:]) for name, each in times.items()}
+    ranked = dict(sorted(found.items(), key=lambda one: one[1]["median_ms"]))
+    said = {"engine": arguments.engine, "model": arguments.model.name, "tunings": ranked}
+    print(json.dumps({**said, **machine()}, indent=2))
+
+
+def summary(times: list[tuple[float, float]]) -> dict[str, float]:
+    wall, cpu = zip(*times, strict=True)
+    figures = {"median_ms": median(wall), "min_ms": min(wall), "cpu_ms": min(cpu)}
+    return {name: round(value, 1) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -40,6 +40,12 @@ def test_a_row_at_a_time_is_no_batch(rows):
     assert str(tuning) == "a row at a time, 2 x 1 threads"
 
 
+def test_of_few_rows_each_stream_gets_its_share(rows):
+    batches = Tuning(2, 1, 1024).batches([rows[20]] * 8)
+
+    assert [len(batch) for batch in batches] == [4, 4]
+
+
 def test_the_second_token_type_is_a_second_vocabulary(checkpoint):
     folder = checkpoint("bert")
     spec = ModelSpec.read(folder)

@@ -70,7 +70,8 @@ def budgeted(rows: Sequence[Encoding], *, tokens: int, slack: float) -> list[lis
 class Tuning:
     """So many streams of so many threads each, and what a stream gets at once.
 
-    `tokens` bounds a batch of rows of nearly one length; None is a row at a time.
+    `tokens` bounds a batch of rows of nearly one length; None is a row at a time. Of few rows each
+    stream gets its share.
     """
 
     streams: int
@@ -80,7 +81,8 @@ class Tuning:
 
     def batches(self, rows: Sequence[Encoding]) -> list[list[int]]:
         """Batches of row numbers, longest first."""
-        return budgeted(rows, tokens=self.tokens or 1, slack=self.slack)
+        share = sum(len(row.ids) for row in rows) // self.streams
+        return budgeted(rows, tokens=min(self.tokens or 1, share), slack=self.slack)
 
     def __str__(self) -> str:
         most = "a row at a time" if self.tokens is None else f"sorted, {self.tokens} tokens"

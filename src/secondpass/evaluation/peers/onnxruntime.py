@@ -48,8 +48,7 @@ class Tuned:
 
 def load(task: Task) -> Tuned:
     """Quantises the weights on the first load."""
-    # Rows alone need neither padding nor masks, and one-thread streams do not wait for each other.
-    return tuned(task, Tuning(streams=task.threads, threads=1, tokens=None))
+    return tuned(task, Tuning(streams=task.threads, threads=1, tokens=512))
 
 
 def tuned(task: Task, tuning: Tuning) -> Tuned:

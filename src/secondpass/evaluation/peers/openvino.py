@@ -52,7 +52,7 @@ class Tuned:
 
 def load(task: Task) -> Tuned:
     """Quantises on the first load, with the sentences of our prose for calibration."""
-    return tuned(task, Tuning(streams=task.threads, threads=1, tokens=1024))
+    return tuned(task, Tuning(streams=task.threads, threads=1, tokens=512))
 
 
 def tuned(task: Task, tuning: Tuning) -> Tuned:
