@@ -55,9 +55,9 @@ class Run:
 
 FEW = ("sentence-transformers", "onnxruntime", "openvino", "llama-cpp")
 RUNS = (
-    Run("minilm-l6", "real", 100, 3, 240, tuple(PEERS)),
-    Run("mini", "real", 40, 3, 180, tuple(PEERS)),
-    Run("bge-reranker-base", "real", 20, 3, 120, FEW),
+    Run("minilm-l6", "real", 100, 5, 240, tuple(PEERS)),
+    Run("mini", "real", 40, 5, 180, tuple(PEERS)),
+    Run("bge-reranker-base", "real", 20, 5, 120, FEW),
     Run("bge-reranker-v2-m3", "real", 8, 3, 150, FEW),
     Run("minilm-l6", "few", 8, 7, 40, FEW),
     Run("minilm-l6", "short", 100, 5, 60, FEW),
