@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,6 @@ from secondpass.engine.locate import BUNDLED
 from secondpass.engine.spec import ModelSpec
 
 SEED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """config.json of a shape, and how many texts and rounds it is measured with."""
-
-    config: dict
-    texts: int
-    rounds: int
 
 
 def sized(hidden: int, layers: int, heads: int, vocabulary: int, positions: int) -> dict:
@@ -46,7 +36,11 @@ def sized(hidden: int, layers: int, heads: int, vocabulary: int, positions: int)
     }
 
 
-BERT = {"model_type": "bert", "architectures": ["BertForSequenceClassification"]}
+BERT = {
+    "model_type": "bert",
+    "architectures": ["BertForSequenceClassification"],
+    "layer_norm_eps": 1e-12,
+}
 XLM_R = {
     "model_type": "xlm-roberta",
     "architectures": ["XLMRobertaForSequenceClassification"],
@@ -54,12 +48,16 @@ XLM_R = {
     "type_vocab_size": 1,
     "layer_norm_eps": 1e-5,
 }
+# config.json of each shape
 SHAPES = {
-    "minilm-l6": Shape(
-        {**BERT, **sized(384, 6, 12, 30522, 512), "pad_token_id": 0, "type_vocab_size": 2}, 100, 5
-    ),
-    "bge-reranker-base": Shape({**XLM_R, **sized(768, 12, 12, 250002, 514)}, 30, 3),
-    "bge-reranker-v2-m3": Shape({**XLM_R, **sized(1024, 24, 16, 250002, 8194)}, 8, 1),
+    "minilm-l6": {
+        **BERT,
+        **sized(384, 6, 12, 30522, 512),
+        "pad_token_id": 0,
+        "type_vocab_size": 2,
+    },
+    "bge-reranker-base": {**XLM_R, **sized(768, 12, 12, 250002, 514)},
+    "bge-reranker-v2-m3": {**XLM_R, **sized(1024, 24, 16, 250002, 8194)},
 }
 # What an XLM-R template puts around a pair; the ids are those of XLM-R itself.
 XLM_R_TEMPLATE = {
@@ -92,10 +90,10 @@ def checkpoint(name: str, cache: Path, encoder: Path | None = None) -> Path:
     half_done = cache / f".{name}.part"
     shutil.rmtree(half_done, ignore_errors=True)
     half_done.mkdir(parents=True)
-    shape = SHAPES[name]
-    (half_done / "config.json").write_text(json.dumps(shape.config))
+    config = SHAPES[name]
+    (half_done / "config.json").write_text(json.dumps(config))
     trained = encoder if name == "minilm-l6" else None
-    write_tokenizer(half_done, shape.config, trained)
+    write_tokenizer(half_done, config, trained)
     spec = ModelSpec.read(half_done)
     weights = {
         original_name(one, spec.family): value for one, value in random_weights(spec).items()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -160,33 +161,47 @@ def told_steps() -> Iterator[Callable[[str], None]]:
 def print_report(found: Mapping[str, Any]) -> None:
     """A table (median and least ms, agreement with our fp32), and on stderr what was refused."""
     work, model = found["workload"], found["model"]
-    title = (
-        f"{work['texts']} texts, {work['mean_tokens']:.0f} tokens on average, {model['name']} "
-        f"({model['layers']} layers of {model['hidden']}), {found['threads']} threads"
-    )
-    table = Table(title=title, title_justify="left")
-    table.add_column("engine", no_wrap=True)
-    for name in ("ms", "min", "p95", "texts/s", "ratio", "MB", "corr.", "diff."):
-        table.add_column(name, justify="right")
-    for one in found["engines"]:
-        table.add_row(
-            one["engine"],
-            f"{one['median_ms']:.1f}",
-            f"{one['min_ms']:.1f}",
-            _number(one["p95_ms"], ".1f"),
-            f"{one['texts_s']:.0f}",
-            f"{one['ratio']:.2f}",
-            _number(one["resident_mb"], ".0f"),
-            _number(one["correlation"], ".4f"),
-            f"{one['largest_difference']:.3g}",
-        )
     console = Console()
-    console.print(table)
+    console.print(
+        f"{work['texts']} texts, {work['mean_tokens']:.0f} tokens on average, {model['name']} "
+        f"({model['layers']} layers of {model['hidden']}), {found['threads']} threads",
+        style="italic",
+        highlight=False,
+    )
+    console.print(_table(found))
     for one in found["engines"]:
-        how = f"{one['engine']}: {one['policy']}{_share(one['share_of_bound'])}"
+        remark = f"; {one['remark']}" if one["remark"] else ""
+        how = f"{one['engine']}: {one['policy']}{_share(one['share_of_bound'])}{remark}"
         console.print(how, style="dim", highlight=False)
     for name, reason in found["refused"].items():
         hint(f"not measured: {name}: {' '.join(reason.split())}")
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    """As narrow as it can be: with the longest of names it fits into 80 columns."""
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("engine", no_wrap=True)
+    for name in ("ms", "min", "p95", "texts/s", "ratio", "MB", "corr.", "diff."):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found["engines"]:
+        table.add_row(
+            one["engine"],
+            *(_ms(one[name]) for name in ("median_ms", "min_ms", "p95_ms")),
+            f"{one['texts_s']:.0f}",
+            _number(one["ratio"], ".2f"),
+            _number(one["resident_mb"], ".0f"),
+            _number(one["correlation"], ".3f"),
+            _difference(one["largest_difference"]),
+        )
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else format(value, ".1f" if value < 100 else ".0f")
+
+
+def _difference(value: float) -> str:
+    return format(value, ".3f" if value < 1 else ".1f")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from secondpass.errors import InvalidInput
 
-WIDTH, BAR, GAP, TOP, LEFT, RIGHT = 900, 22, 14, 84, 250, 190
+WIDTH, BAR, GAP, TOP, LEFT, RIGHT, EDGE = 900, 22, 12, 112, 254, 232, 20
+# Right edges of the figures beside the bars.
+COLUMNS = {"ms": WIDTH - 156, "ratio": WIDTH - 88, "MB": WIDTH - EDGE}
+NOTE_CHARACTERS = 132
 OURS, OTHERS, INK, FAINT = "#0b7a75", "#b8c0cc", "#1c2430", "#6b7585"
 FONT = "font-family='system-ui,-apple-system,Segoe UI,Noto Sans,sans-serif'"
 QUIET = f"style='font-size:12px;fill:{FAINT}'"
@@ -38,27 +42,37 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
 
 
 def svg(report: Mapping[str, Any]) -> str:
-    """Bars of the median time, fastest first; refused engines are named below with their reason."""
+    """Bars of the median time, fastest first; refused engines are named below with their reason.
+
+    A hollow bar is of an engine that computes something else.
+    """
     engines = sorted(report["engines"], key=lambda one: one["median_ms"])
     bottom = TOP + len(engines) * (BAR + GAP)
-    refused = report["refused"]
-    height = bottom + 34 + 16 * len(refused)
+    notes = _notes(report)
+    height = bottom + 28 + 17 * len(notes)
     most = max(one["median_ms"] for one in engines)
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' role='img' {FONT}>",
         f"<title>{escape(_title(report))}</title>",
         f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>",
-        _text(20, 32, _title(report), "style='font-size:19px;font-weight:600'"),
-        _text(20, 56, _subtitle(report), QUIET),
+        _text(EDGE, 34, _title(report), "style='font-size:19px;font-weight:600'"),
+        _text(EDGE, 58, _subtitle(report), QUIET),
+        *(_text(at, TOP - 12, name, f"text-anchor='end' {QUIET}") for name, at in COLUMNS.items()),
     ]
     for at, one in enumerate(engines):
         parts += _bar(one, TOP + at * (BAR + GAP), most)
-    note = "milliseconds, median; × is the time in units of " + report["ratios_to"]
-    parts.append(_text(20, bottom + 16, note, QUIET))
-    for at, (name, reason) in enumerate(refused.items()):
-        line = f"not measured: {name}: {reason}"
-        parts.append(_text(20, bottom + 36 + 16 * at, f"{line:.130}", QUIET))
+    for at, line in enumerate(notes):
+        parts.append(_text(EDGE, bottom + 24 + 17 * at, line, QUIET))
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    said = [
+        f"ms: the median; ratio: the time in units of {report['ratios_to']}; MB: resident memory"
+    ]
+    said += [f"{one['engine']}: {one['remark']}" for one in report["engines"] if one["remark"]]
+    said += [f"not measured: {name}: {reason}" for name, reason in report["refused"].items()]
+    return [line for one in said for line in wrap(one, NOTE_CHARACTERS, subsequent_indent="\u2003")]
 
 
 def _title(report: Mapping[str, Any]) -> str:
@@ -69,27 +83,30 @@ def _title(report: Mapping[str, Any]) -> str:
 def _subtitle(report: Mapping[str, Any]) -> str:
     work = report["workload"]
     return (
-        f"{work['mean_tokens']:.0f} tokens a text on average, {report['threads']} threads of an "
-        f"{report['processor']}, {report['rounds']} rounds in turn"
+        f"{work['mean_tokens']:.0f} tokens a text on average; {report['threads']} threads; "
+        f"{report['processor']}; engines in turn, {report['rounds']} rounds"
     )
 
 
 def _bar(one: Mapping[str, Any], y: int, most: float) -> list[str]:
-    own = one["engine"].startswith("secondpass")
+    own, other = one["engine"].startswith("secondpass"), one["ratio"] is None
     length = max(2.0, (WIDTH - LEFT - RIGHT) * one["median_ms"] / most)
-    said = f"{one['median_ms']:.0f} ms  ×{one['ratio']:.2f}"
-    if one["resident_mb"] is not None:
-        said += f"  {one['resident_mb']:.0f} MB"
+    weight = f"style='font-weight:{600 if own else 400}'"
+    inside = "#ffffff" if other else OURS if own else OTHERS
+    outline = f" stroke='{OTHERS}' stroke-dasharray='4 3'" if other else ""
+    figures = {
+        "ms": format(one["median_ms"], ".1f" if one["median_ms"] < 100 else ".0f"),
+        "ratio": "-" if other else f"{one['ratio']:.2f}",
+        "MB": "-" if one["resident_mb"] is None else f"{one['resident_mb']:.0f}",
+    }
     return [
-        _text(
-            LEFT - 10,
-            y + 16,
-            one["engine"],
-            f"text-anchor='end' style='font-weight:{600 if own else 400}'",
-        ),
+        _text(LEFT - 12, y + 16, one["engine"], f"text-anchor='end' {weight}"),
         f"<rect x='{LEFT}' y='{y}' width='{length:.1f}' height='{BAR}' rx='3' "
-        f"fill='{OURS if own else OTHERS}'><title>{escape(one['policy'])}</title></rect>",
-        _text(int(LEFT + length + 8), y + 16, said),
+        f"fill='{inside}'{outline}><title>{escape(one['policy'])}</title></rect>",
+        *(
+            _text(COLUMNS[name], y + 16, said, f"text-anchor='end' {weight}")
+            for name, said in figures.items()
+        ),
     ]
 
 

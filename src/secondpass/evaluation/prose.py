@@ -81,3 +81,10 @@ _CHINESE = """
 
 ENGLISH = tuple(_ENGLISH.strip().splitlines())
 CHINESE = tuple(_CHINESE.strip().splitlines())
+
+
+def passages(count: int) -> list[str]:
+    """That many texts of one to nine sentences, for engines that want examples to quantise by."""
+    sentences = [*ENGLISH, *CHINESE]
+    starts = [at % len(sentences) for at in range(count)]
+    return [" ".join(sentences[start : start + 1 + at % 9]) for at, start in enumerate(starts)]

@@ -90,7 +90,8 @@ def _peaks(threads: int) -> dict[str, float]:
     return {name: round(rate, 1) for name, rate in peaks(threads).items()}
 
 
-def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
+def _rounded(values: Mapping[str, float | str | None]) -> dict[str, float | str | None]:
     return {
-        name: None if value is None else float(f"{value:.6g}") for name, value in values.items()
+        name: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in values.items()
     }

@@ -6,6 +6,7 @@ A loaded machine slows every engine of a round alike, so that ratios are taken w
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from secondpass.evaluation.processes import Home, Process
 from secondpass.evaluation.workload import Workload
 
 REFERENCE = "secondpass-fp32"
+SAME = 0.95  # an engine whose logits correlate less with ours does another job
 ROUNDS_FOR_P95 = 20  # of fewer, the 95th percentile would be the maximum by another name
 
 
@@ -81,23 +83,31 @@ def measure(
     workload: Workload,
     rounds: int,
     on_step: Callable[[str], None] = lambda what: None,
+    *,
+    seconds: float = math.inf,
 ) -> Result:
     """Load every engine, let each score once unmeasured, then all in turn, `rounds` times.
 
-    `on_step` is told what begins. An engine that fails is left out from there on, and its reason
-    is in the result.
+    After the first, a round begins only if one as long as the last ends within `seconds` from the
+    start. `on_step` is told what begins. An engine that fails is left out from there on, and its
+    reason is in the result.
     """
     if rounds < 1:
         raise InvalidInput(f"rounds={rounds} measures nothing; pass 1 or more")
     running: dict[str, _Running] = {}
     refused: dict[str, str] = {}
     request = {"query": workload.query, "texts": list(workload.texts)}
+    began = last = time.perf_counter()
     try:
         reference = _reference(engines, setup, request)
         for engine in engines:
             on_step(f"loading {engine.name}")
             _load(engine, setup, running, refused)
         for at in range(rounds + 1):
+            now = time.perf_counter()
+            if at > 1 and now + (now - last) > began + seconds:
+                break
+            last = now
             for name in list(running):
                 on_step(f"round {at} of {rounds}: {name}" if at else f"warming up {name}")
                 _score(name, request, running, refused)
@@ -179,16 +189,17 @@ class Figures:
     """What is told of one engine. `ratio` is the median over the rounds of its time to ours.
 
     `correlation` and `largest_difference` compare its logits with our float32; None where there is
-    nothing to tell.
+    nothing to tell. An engine that computes something else has no ratio, and a `remark` says so.
     """
 
     median_ms: float
     min_ms: float
     p95_ms: float | None
     texts_s: float
-    ratio: float
+    ratio: float | None
     correlation: float | None
     largest_difference: float
+    remark: str | None
 
 
 def figures(one: Measured, ours: Measured, reference: Sequence[float]) -> Figures:
@@ -197,14 +208,17 @@ def figures(one: Measured, ours: Measured, reference: Sequence[float]) -> Figure
     ratios = [theirs / own for theirs, own in zip(one.ms, ours.ms, strict=True)]
     ranked = sorted(one.ms)
     enough = len(ranked) >= ROUNDS_FOR_P95
+    correlation = _correlation(one.logits, reference)
+    other = correlation is not None and correlation < SAME
     return Figures(
         median_ms=middle,
         min_ms=ranked[0],
         p95_ms=ranked[math.ceil(0.95 * len(ranked)) - 1] if enough else None,
         texts_s=1000 * len(one.logits) / middle,
-        ratio=median(ratios),
-        correlation=_correlation(one.logits, reference),
+        ratio=None if other else median(ratios),
+        correlation=correlation,
         largest_difference=float(np.abs(np.subtract(one.logits, reference)).max()),
+        remark=f"no ratio: correlation with float32 {correlation:.2f} < {SAME}" if other else None,
     )
 
 

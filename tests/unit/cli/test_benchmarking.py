@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from secondpass.cli.benchmarking import own_engines, peers
+from secondpass.cli.benchmarking import own_engines, peers, print_report
 from secondpass.errors import InvalidInput, UnknownName
+from secondpass.evaluation.peers.table import PEERS
 
 
 def bench(folder, *arguments):
@@ -86,3 +87,33 @@ def test_all_installed_counts_environments(tmp_path):
     (tmp_path / "kjarni").mkdir()
 
     assert "kjarni" in peers("all-installed", tmp_path)
+
+
+def test_the_table_fits_into_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    line = {
+        "median_ms": 12345.6, "min_ms": 12345.6, "p95_ms": 12345.6, "texts_s": 123.4,
+        "ratio": 12.34, "resident_mb": 4321.0, "correlation": -0.1234, "largest_difference": 12.345,
+        "policy": "fp32", "remark": None, "share_of_bound": 0.5,
+    }  # fmt: skip
+    other = {**line, "engine": "kjarni", "ratio": None, "remark": "no ratio: correlation 0.52"}
+    print_report({
+        "engines": [*({**line, "engine": name} for name in PEERS), other],
+        "refused": {},
+        "workload": {"texts": 100, "mean_tokens": 148.3},
+        "model": {"name": "mini", "layers": 12, "hidden": 384},
+        "threads": 2,
+    })  # fmt: skip
+
+    lines = capsys.readouterr().out.splitlines()
+    heading = next(one for one in lines if "texts/s" in one)
+    assert heading.split() == [
+        "engine", "ms", "min", "p95", "texts/s", "ratio", "MB", "corr.", "diff.",
+    ]  # fmt: skip
+    assert all(len(one) <= 80 for one in lines)
+    assert "…" not in "".join(lines)
+    assert any(one.split() == [
+        "sentence-transformers-openvino", "12346", "12346", "12346", "123", "12.34", "4321",
+        "-0.123", "12.3",
+    ] for one in lines)  # fmt: skip
+    assert "kjarni: fp32; 50% of the processor's peak; no ratio: correlation 0.52" in lines

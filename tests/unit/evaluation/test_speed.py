@@ -51,6 +51,16 @@ def test_agreement_is_with_the_reference():
     assert figures(one, one, [1.0, 1.0, 1.0]).correlation is None
 
 
+def test_an_engine_that_computes_something_else_has_no_ratio():
+    reference = [0.0, 1.0, 2.0, 3.0]
+    same, other = measured([2], [0.1, 1.0, 2.0, 3.1]), measured([2], [1.0, 0.0, 3.0, 2.0])
+
+    assert figures(same, same, reference).remark is None
+    found = figures(other, same, reference)
+    assert (found.ratio, found.median_ms) == (None, 2)
+    assert found.remark == "no ratio: correlation with float32 0.60 < 0.95"
+
+
 @pytest.fixture
 def setup(checkpoint, tmp_path) -> Setup:
     folder = checkpoint("bert")
@@ -73,7 +83,7 @@ def test_engines_are_measured_and_refused_in_processes_of_their_own(setup, workl
     ]
     result = measure(engines, setup, workload, rounds=2)
 
-    expected = CrossEncoder.load(setup.model).score([(QUERY, text) for text in TEXTS])
+    expected = CrossEncoder.load(setup.model, compute=FP32).score([(QUERY, text) for text in TEXTS])
     assert [one.name for one in result.measured] == ["secondpass-fp32"]
     np.testing.assert_allclose(result.reference, expected, atol=1e-5)
     assert len(result.measured[0].ms) == 2
@@ -91,6 +101,10 @@ def test_engines_are_measured_and_refused_in_processes_of_their_own(setup, workl
     words = "".join(ET.parse(tmp_path / "speed.svg").getroot().itertext())
     assert "secondpass-fp32" in words
     assert "no such model" in words
+    other = {**line, "engine": "other", "ratio": None, "remark": "no ratio: it is another model"}
+    draw({**found, "engines": [line, other]}, tmp_path / "speed.svg")
+    words = "".join(ET.parse(tmp_path / "speed.svg").getroot().itertext())
+    assert "other: no ratio: it is another model" in words
     assert "<svg" in (tmp_path / "speed.html").read_text()
     with pytest.raises(InvalidInput, match=r"ends with '\.gif'"):
         draw(found, tmp_path / "speed.gif")
@@ -123,7 +137,10 @@ def test_the_plain_copy_scores_as_the_int8_file_does(checkpoint, tmp_path):
     assert plain_checkpoint(checkpoint("bert"), tmp_path) == checkpoint("bert")
     assert plain_checkpoint(small, tmp_path) == plain
     pairs = [(QUERY, text) for text in TEXTS]
-    with CrossEncoder.load(small) as one, CrossEncoder.load(plain) as other:
+    with (
+        CrossEncoder.load(small, compute=FP32) as one,
+        CrossEncoder.load(plain, compute=FP32) as other,
+    ):
         np.testing.assert_allclose(one.score(pairs), other.score(pairs), atol=1e-5)
 
 
@@ -137,7 +154,7 @@ def test_an_engine_computes_what_we_compute(name, checkpoint, tmp_path):
     folder: Path = checkpoint("bert")
     peer = load(name, Task(folder, threads=1, max_tokens=64, cache=tmp_path))
 
-    ours = CrossEncoder.load(folder).score([(QUERY, text) for text in TEXTS])
+    ours = CrossEncoder.load(folder, compute=FP32).score([(QUERY, text) for text in TEXTS])
     assert peer.policy
     np.testing.assert_allclose(peer.logits(QUERY, TEXTS), ours, atol=0.3 * np.ptp(ours))
 
@@ -148,3 +165,10 @@ def test_the_settings_give_the_setup(checkpoint, tmp_path):
 
     assert (found.threads, found.max_tokens) == (1, 64)
     assert found.model == found.plain == checkpoint("bert").resolve()
+
+
+def test_time_that_is_over_ends_the_rounds_but_not_the_first(setup, workload):
+    engines = [Engine("secondpass-fp32", own_home(dict(os.environ)))]
+    result = measure(engines, setup, workload, rounds=50, seconds=0)
+
+    assert len(result.measured[0].ms) == 1

@@ -64,3 +64,26 @@ def budgeted(rows: Sequence[Encoding], *, tokens: int, slack: float) -> list[lis
             longest = len(rows[at].ids)
         batches[-1].append(at)
     return batches
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """So many streams of so many threads each, and what a stream gets at once.
+
+    `tokens` bounds a batch of rows of nearly one length; None is a row at a time. Of few rows each
+    stream gets its share.
+    """
+
+    streams: int
+    threads: int
+    tokens: int | None
+    slack: float = 0.1
+
+    def batches(self, rows: Sequence[Encoding]) -> list[list[int]]:
+        """Batches of row numbers, longest first."""
+        share = sum(len(row.ids) for row in rows) // self.streams
+        return budgeted(rows, tokens=min(self.tokens or 1, share), slack=self.slack)
+
+    def __str__(self) -> str:
+        most = "a row at a time" if self.tokens is None else f"sorted, {self.tokens} tokens"
+        return f"{most}, {self.streams} x {self.threads} threads"

@@ -28,15 +28,20 @@ PLAIN, INT8 = "model.onnx", "model.int8.onnx"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Which graph: the first token only in the last layer, and attention as one operator or many."""
+    """Which graph: the first token only in the last layer, and attention as one operator or many.
+
+    The one operator takes padded batches only if `masked`; the many always do.
+    """
 
     first_only: bool = False
     contributed: bool = False
+    masked: bool = False
 
     @property
     def name(self) -> str:
         """A part of the file's folder."""
-        return f"onnx{'-first' * self.first_only}{'-contributed' * self.contributed}"
+        contributed = f"-contributed{'-masked' * self.masked}" * self.contributed
+        return f"onnx{'-first' * self.first_only}{contributed}"
 
 
 def onnx_file(task: Task, form: Form | None = None) -> Path:
@@ -82,7 +87,7 @@ def _save(model: object, path: Path) -> None:
         str(path),
         save_as_external_data=True,
         location=f"{path.name}_data",
-        size_threshold=64,
+        size_threshold=4096,
     )
 
 
@@ -197,12 +202,16 @@ class _Graph:
         return self.norm(f"{at}output.LayerNorm", self.add("Add", narrow, asking))
 
     def _fused(self, query: str, key: str, value: str) -> str:
-        """One operator; it is for whole rows only, so that no mask is needed."""
+        kept = []
+        if self.form.masked:
+            kind = module("onnx").TensorProto.INT32
+            kept = ["", self.add("Cast", "attention_mask", given={"to": kind})]
         return self.add(
             "MultiHeadAttention",
             query,
             key,
             value,
+            *kept,
             given={"domain": CONTRIBUTED, "num_heads": self.spec.heads},
         )
 

@@ -1,4 +1,8 @@
-"""libembedding-ng: its Reranker over ONNX Runtime in C++, on an int8 file."""
+"""libembedding-ng: its Reranker over ONNX Runtime in C++, on an int8 file.
+
+It joins query and text to one text with the letters '[SEP]' between, which its tokenizer reads as
+words: its logits are near ours, and not ours.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from secondpass.engine.spec import read_json
+from secondpass.errors import InvalidInput
 from secondpass.evaluation.peers.files import with_special_tokens
 from secondpass.evaluation.peers.graph import int8_file
 from secondpass.evaluation.peers.table import Task, module
@@ -29,6 +35,12 @@ class Reranking:
 
 def load(task: Task) -> Reranking:
     """The checkpoint as a folder with model.onnx."""
+    kind = read_json(task.model / "tokenizer.json")["model"]["type"]
+    if kind != "WordPiece":
+        raise InvalidInput(
+            f"the checkpoint's tokenizer is '{kind}'; expected 'WordPiece', which is all that "
+            "libembedding has, and with anything else it scores other tokens; leave the engine out"
+        )
     source = with_special_tokens(int8_file(task).parent, task.max_tokens)
     folder = source / "libembedding"
     if not (folder / "model.onnx").is_file():

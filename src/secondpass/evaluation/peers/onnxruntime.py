@@ -1,6 +1,6 @@
-"""ONNX Runtime as well as we could tune it: int8, one text at a time, a one-thread session a core.
+"""ONNX Runtime as well as we could tune it: int8, attention as one operator, the graph cut short.
 
-Rows alone need neither padding nor masks, and sessions of one thread do not wait for each other.
+`benchmarks/tune_peers.py` searched for the rest.
 """
 
 from __future__ import annotations
@@ -10,43 +10,54 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.evaluation.peers.encoding import PairEncoder
+from secondpass.evaluation.peers.encoding import PairEncoder, Tuning
 from secondpass.evaluation.peers.graph import Form, int8_file
 from secondpass.evaluation.peers.table import Task, module
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A session that many threads call at once, each with a row at a time."""
+    """A session that as many threads call at once as there are streams."""
 
     session: Any
     encoder: PairEncoder
     pool: ThreadPoolExecutor
-    policy: str
+    tuning: Tuning
+
+    @property
+    def policy(self) -> str:
+        """How it computes."""
+        return f"int8, {self.tuning}, first token only at the end"
 
     def logits(self, query: str, texts: Sequence[str]) -> list[float]:
         """The raw logits, in the order of texts."""
         rows = self.encoder.encode(query, texts)
-        order = sorted(range(len(rows)), key=lambda at: -len(rows[at].ids))
         found = [0.0] * len(rows)
         named = {one.name for one in self.session.get_inputs()}
 
-        def score(at: int) -> None:
-            arrays = self.encoder.arrays([rows[at]])
+        def score(batch: list[int]) -> None:
+            arrays = self.encoder.arrays([rows[at] for at in batch])
             given = {name: value for name, value in arrays.items() if name in named}
-            found[at] = float(self.session.run(None, given)[0][0, 0])
+            logits = self.session.run(None, given)[0][:, 0]
+            for at, logit in zip(batch, logits, strict=True):
+                found[at] = float(logit)
 
-        list(self.pool.map(score, order))
+        list(self.pool.map(score, self.tuning.batches(rows)))
         return found
 
 
 def load(task: Task) -> Tuned:
     """Quantises the weights on the first load."""
-    path = int8_file(task, Form(first_only=True, contributed=True))
+    return tuned(task, Tuning(streams=task.threads, threads=1, tokens=512))
+
+
+def tuned(task: Task, tuning: Tuning) -> Tuned:
+    """The engine with another tuning."""
+    form = Form(first_only=True, contributed=True, masked=tuning.tokens is not None)
     runtime = module("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = tuning.threads
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    policy = f"int8, a row at a time, {task.threads} streams, first token only at the end"
-    return Tuned(session, PairEncoder.open(task), ThreadPoolExecutor(task.threads), policy)
+    file = str(int8_file(task, form))
+    session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return Tuned(session, PairEncoder.open(task), ThreadPoolExecutor(tuning.streams), tuning)

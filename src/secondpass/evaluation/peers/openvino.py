@@ -1,4 +1,7 @@
-"""OpenVINO as well as we could tune it: static int8, sorted batches, a one-thread stream a core."""
+"""OpenVINO as well as we could tune it: static int8 by NNCF, the graph cut short.
+
+`benchmarks/tune_peers.py` searched for the rest.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondpass.evaluation.peers.encoding import PairEncoder, budgeted
+from secondpass.engine.spec import ModelSpec
+from secondpass.evaluation.peers.encoding import PairEncoder, Tuning
 from secondpass.evaluation.peers.graph import Form, onnx_file
 from secondpass.evaluation.peers.table import Task, module
-from secondpass.evaluation.prose import CHINESE, ENGLISH, QUERY
+from secondpass.evaluation.prose import QUERY, passages
 
-TOKENS, SLACK = 1024, 0.1
-CALIBRATION_ROWS = 100
+LARGE = 512  # of models this wide or wider, fewer rows calibrate, or it would take an hour
+CALIBRATION_ROWS, OF_LARGE = 100, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,12 @@ class Tuned:
 
     queue: Any
     encoder: PairEncoder
-    policy: str
+    tuning: Tuning
+
+    @property
+    def policy(self) -> str:
+        """How it computes."""
+        return f"static int8, {self.tuning}, first token only at the end"
 
     def logits(self, query: str, texts: Sequence[str]) -> list[float]:
         """The raw logits, in the order of texts."""
@@ -35,7 +44,7 @@ class Tuned:
                 found[at] = float(logit)
 
         self.queue.set_callback(keep)
-        for batch in budgeted(rows, tokens=TOKENS, slack=SLACK):
+        for batch in self.tuning.batches(rows):
             self.queue.start_async(self.encoder.arrays([rows[at] for at in batch]), batch)
         self.queue.wait_all()
         return found
@@ -43,19 +52,20 @@ class Tuned:
 
 def load(task: Task) -> Tuned:
     """Quantises on the first load, with the sentences of our prose for calibration."""
+    return tuned(task, Tuning(streams=task.threads, threads=1, tokens=512))
+
+
+def tuned(task: Task, tuning: Tuning) -> Tuned:
+    """The engine with another tuning."""
     openvino = module("openvino")
-    core = openvino.Core()
-    compiled = core.compile_model(
-        _quantised(task),
-        "CPU",
-        {
-            "NUM_STREAMS": str(task.threads),
-            "INFERENCE_NUM_THREADS": str(task.threads),
-            "PERFORMANCE_HINT": "THROUGHPUT",
-        },
-    )
-    policy = f"static int8, sorted, {TOKENS} tokens, {task.threads} streams, first token at the end"
-    return Tuned(openvino.AsyncInferQueue(compiled, task.threads), PairEncoder.open(task), policy)
+    options = {
+        "NUM_STREAMS": str(tuning.streams),
+        "INFERENCE_NUM_THREADS": str(tuning.streams * tuning.threads),
+        "PERFORMANCE_HINT": "THROUGHPUT" if tuning.streams > 1 else "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(_quantised(task), "CPU", options)
+    queue = openvino.AsyncInferQueue(compiled, tuning.streams)
+    return Tuned(queue, PairEncoder.open(task), tuning)
 
 
 def _quantised(task: Task) -> Path:
@@ -64,9 +74,9 @@ def _quantised(task: Task) -> Path:
     if not folder.is_dir():
         openvino, nncf = module("openvino"), module("nncf")
         encoder = PairEncoder.open(task)
-        sentences = [*ENGLISH, *CHINESE]
-        texts = [" ".join(sentences[at : at + 1 + at % 9]) for at in range(len(sentences))]
-        rows = [encoder.arrays([row]) for row in encoder.encode(QUERY, texts[:CALIBRATION_ROWS])]
+        wide = ModelSpec.read(task.model).hidden >= LARGE
+        examples = encoder.encode(QUERY, passages(OF_LARGE if wide else CALIBRATION_ROWS))
+        rows = [encoder.arrays([row]) for row in examples]
         quantised = nncf.quantize(
             openvino.Core().read_model(plain),
             nncf.Dataset(rows),

@@ -68,6 +68,7 @@ PEERS = {
     "flashrank": Entry("flashrank:load", ("flashrank", *_ORT), ("flashrank", "onnxruntime")),
     "kjarni": Entry("kjarni:load", ("kjarni",), ("kjarni",)),
     "libembedding": Entry("libembedding:load", ("libembedding", *_ORT), ("libembedding-ng",)),
+    "llama-cpp": Entry("llama_cpp:load", ("llama_cpp", "gguf"), ("llama-cpp-python", "gguf")),
 }
 OURS = {
     "secondpass-int8": Entry("ours:load_int8", (), ("secondpass",)),
