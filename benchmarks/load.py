@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -124,6 +125,9 @@ def main() -> None:
             found = measure(in_form(source, form, tokenizer), arguments.repeats)
             report.setdefault("shapes", {}).setdefault(shape, {})[form] = found
             print(shape, form, json.dumps(found), file=sys.stderr)
+    # The calibration's products run on numpy's threads, which wait for each other on a busy machine.
+    report["load_average"] = [round(value, 1) for value in os.getloadavg()]
+    report["numpy_threads"] = os.environ.get("OPENBLAS_NUM_THREADS", "all")
     report |= describe("secondpass", "numpy", "tokenizers", "safetensors")
     arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
