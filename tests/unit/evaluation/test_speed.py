@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from secondpass import build
-from secondpass.engine import CrossEncoder
+from secondpass.engine import Compute, CrossEncoder
 from secondpass.errors import EngineError, InvalidInput
 from secondpass.evaluation import Engine, Setup, Workload, measure, report
 from secondpass.evaluation.chart import draw
@@ -21,6 +21,7 @@ from secondpass.evaluation.plain import plain_checkpoint
 from secondpass.evaluation.processes import Home, Process, own_home
 from secondpass.evaluation.speed import Measured, figures
 
+FP32 = Compute("fp32")
 QUERY, TEXTS = "what is a panda?", ("a bear of China", "大熊猫是中国特有的", "no such thing")
 
 
