@@ -1,9 +1,9 @@
-"""How good are the answers? nDCG@10 of BM25 alone, reranked, and reranked with the blend.
+"""How good are the answers? nDCG@10 of the first stages, reranked, and reranked with the blend.
 
     python benchmarks/quality.py --data ../shared/data/eval --sets scifact cmrc2018_dev --queries 100
 
-For each set: index it (one passage a document), take BM25's best `depth` for the first queries by
-order of file, score them with each model, and measure with pytrec_eval. A model is a name or folder with
+For each set: index it (one passage a document), take the best `depth` of BM25 and of the hybrid for
+the first queries by order of file, score them with each model, and measure with pytrec_eval. A model is a name or folder with
 a precision; all score the same candidates, and the last one is what the others are compared with,
 so that the cost of a precision shows. Writes
 benchmarks/results/quality-SET.json.
@@ -18,17 +18,20 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytrec_eval
 from machine import describe
 
-from secondpass import CrossEncoder, Index, Passage
+from secondpass import Candidate, CrossEncoder, Index, Passage
 from secondpass.engine import Compute
-from secondpass.pipeline import z_scores
+from secondpass.pipeline import first_stage_z_scores, z_scores
 
 RESULTS = Path(__file__).parent / "results"
+
+Run = dict[str, dict[str, float]]
 
 
 def json_lines(path: Path) -> list[dict]:
@@ -82,65 +85,95 @@ def load(model: str) -> CrossEncoder:
     return CrossEncoder.load(name, compute=Compute(precision=precision or "auto"))
 
 
-def measure(folder: Path, arguments: argparse.Namespace, models: list[CrossEncoder]) -> dict:
+@dataclass(slots=True, eq=False)
+class Scored:
+    """What one model said: runs by the first stage that it follows, logits and seconds."""
+
+    label: str
+    model: CrossEncoder
+    runs: dict[str, Run] = field(default_factory=dict)
+    logits: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def score(self, query: str, texts: dict[str, str]) -> dict[str, float]:
+        start = time.perf_counter()
+        scores = self.model.score([(query, text) for text in texts.values()])
+        self.seconds += time.perf_counter() - start
+        self.logits.extend(map(float, scores))
+        return dict(zip(texts, map(float, scores), strict=True))
+
+    def order(
+        self, stage: str, name: str, found: list[Candidate], logits: dict[str, float]
+    ) -> None:
+        """Add the query's answers, by the model alone and with the first stage's weight."""
+        scores = [logits[one.passage.id] for one in found]
+        weight = self.model.first_stage_weight
+        blended = [
+            score + weight * other
+            for score, other in zip(z_scores(scores), first_stage_z_scores(found), strict=True)
+        ]
+        for label, values in ((self.label, scores), (f"{self.label} + {weight} first", blended)):
+            run = self.runs.setdefault(f"{stage} > {label}", {})
+            run[name] = {one.passage.id: at for one, at in zip(found, values, strict=True)}
+
+
+def measure(folder: Path, arguments: argparse.Namespace, models: list[Scored]) -> dict:
     passages, queries, qrels = read_set(folder, arguments.queries)
-    runs: dict[str, dict] = {"bm25": {}}
-    logits: list[list[float]] = [[] for _ in models]
-    seconds = [0.0 for _ in models]
+    runs: dict[str, Run] = {}
     with tempfile.TemporaryDirectory() as home, Index.open(Path(home) / "set.index") as index:
         index.add(passages)
-        retriever = index.retriever()
+        stages = {stage: index.retriever(first_stage=stage) for stage in ("lexical", "hybrid")}
         for number, (name, query) in enumerate(queries.items(), start=1):
-            candidates = retriever.retrieve(query, arguments.depth)
-            ids = [candidate.passage.id for candidate in candidates]
-            first = [candidate.score for candidate in candidates]
-            runs["bm25"][name] = dict(zip(ids, first, strict=True))
-            for at, model in enumerate(models):
-                start = time.perf_counter()
-                texts = [candidate.passage.text_in_context for candidate in candidates]
-                scores = [float(s) for s in model.score([(query, text) for text in texts])]
-                seconds[at] += time.perf_counter() - start
-                logits[at].extend(scores)
-                label = Path(arguments.models[at]).name
-                blended = [
-                    score + model.first_stage_weight * lexical
-                    for score, lexical in zip(z_scores(scores), z_scores(first), strict=True)
-                ]
-                runs.setdefault(label, {})[name] = dict(zip(ids, scores, strict=True))
-                blend = f"{label} + {model.first_stage_weight} bm25"
-                runs.setdefault(blend, {})[name] = dict(zip(ids, blended, strict=True))
+            found = {
+                stage: retriever.retrieve(query, arguments.depth)
+                for stage, retriever in stages.items()
+            }
+            every = [one.passage for candidates in found.values() for one in candidates]
+            texts = {passage.id: passage.text_in_context for passage in every}
+            for stage, candidates in found.items():
+                run = runs.setdefault(stage, {})
+                run[name] = {one.passage.id: one.score for one in candidates}
+            for scored in models:
+                logits = scored.score(query, texts)
+                for stage, candidates in found.items():
+                    scored.order(stage, name, candidates, logits)
             print(f"\r{folder.name}: {number}/{len(queries)}", end="", file=sys.stderr)
     print(file=sys.stderr)
+    for scored in models:
+        runs |= scored.runs
+    return {"passages": len(passages), "queries": len(queries), **report(qrels, runs, models)}
+
+
+def report(qrels: dict, runs: dict[str, Run], models: list[Scored]) -> dict:
     per_query = {label: ndcg(qrels, run) for label, run in runs.items()}
-    result = {
-        "passages": len(passages),
-        "queries": len(queries),
+    bm25 = per_query["lexical"]
+    last = models[-1]
+    reference = np.array(last.logits)
+    return {
         "ndcg_cut_10": {
             label: round(sum(scores.values()) / len(scores), 4)
             for label, scores in per_query.items()
         },
-        "difference_to_bm25_95": {
-            label: interval([scores[name] - per_query["bm25"][name] for name in qrels])
+        "difference_to_lexical_95": {
+            label: interval([scores[name] - bm25[name] for name in qrels])
             for label, scores in per_query.items()
-            if label != "bm25"
+            if label != "lexical"
         },
-        "seconds_a_query": {
-            Path(label).name: round(total / len(queries), 2)
-            for label, total in zip(arguments.models, seconds, strict=True)
+        "seconds_a_query": {one.label: round(one.seconds / len(qrels), 2) for one in models},
+        "compared_with_" + last.label: {
+            one.label: compared(one, last, np.array(one.logits) - reference) for one in models[:-1]
         },
     }
-    reference = np.array(logits[-1])
-    last = Path(arguments.models[-1]).name
-    result["compared_with_" + last] = {
-        Path(label).name: {
-            "largest_logit_difference": round(float(np.abs(values - reference).max()), 4),
-            "mean_logit_difference": round(float(np.abs(values - reference).mean()), 4),
-            "correlation": round(float(np.corrcoef(values, reference)[0, 1]), 6),
-            "top_10_overlap": round(overlap(runs[Path(label).name], runs[last]), 4),
-        }
-        for label, values in zip(arguments.models[:-1], map(np.array, logits[:-1]), strict=True)
+
+
+def compared(one: Scored, last: Scored, differences: np.ndarray) -> dict:
+    ours, theirs = (f"lexical > {scored.label}" for scored in (one, last))
+    return {
+        "largest_logit_difference": round(float(np.abs(differences).max()), 4),
+        "mean_logit_difference": round(float(np.abs(differences).mean()), 4),
+        "correlation": round(float(np.corrcoef(one.logits, last.logits)[0, 1]), 6),
+        "top_10_overlap": round(overlap(one.runs[ours], last.runs[theirs]), 4),
     }
-    return result
 
 
 def main() -> None:
@@ -154,18 +187,19 @@ def main() -> None:
     )
     parser.add_argument("--label", default="quality", help="first part of the result files' names")
     arguments = parser.parse_args()
-    models = [load(name) for name in arguments.models]
+    loaded = [(Path(name).name, load(name)) for name in arguments.models]
     RESULTS.mkdir(exist_ok=True)
     for name in arguments.sets:
-        report = {
-            "what": "nDCG@10 over BM25's best candidates, the first queries of the set",
+        models = [Scored(label, model) for label, model in loaded]
+        result = {
+            "what": "nDCG@10 of first stages and of what follows them, the first queries of the set",
             "set": name,
             "depth": arguments.depth,
             "models": [Path(model).name for model in arguments.models],
             **describe("secondpass", "numpy", "tokenizers", "pytrec-eval-terrier"),
             **measure(arguments.data / name, arguments, models),
         }
-        text = json.dumps(report, indent=2)
+        text = json.dumps(result, indent=2)
         print(text)
         (RESULTS / f"{arguments.label}-{name}.json").write_text(text + "\n", encoding="utf-8")
 

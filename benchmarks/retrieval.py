@@ -50,7 +50,10 @@ def fused(legs: Iterable[tuple[Run, float]]) -> Run:
 
 
 def lexical(passages: list[Passage], queries: Mapping[str, str]) -> Run:
-    with tempfile.TemporaryDirectory() as home, Index.open(Path(home) / "set.index") as index:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        Index.open(Path(home) / "set.index", encoder="none") as index,
+    ):
         index.add(passages)
         retriever = index.retriever()
         return {
