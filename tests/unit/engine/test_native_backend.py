@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from checkpoints import VARIANTS, build_checkpoint
 from secondpass.engine import Compute, CrossEncoder
 from secondpass.engine.backends.table import build_backend
 from secondpass.engine.batching import Row, pack
 from secondpass.engine.checkpoint import load_weights
+from secondpass.engine.export import export
 from secondpass.engine.spec import ModelSpec
 from secondpass.errors import InvalidInput, ModelError, UnknownName
 from secondpass.protocols import Batch
@@ -181,6 +183,26 @@ def test_weights_that_are_not_finite_are_refused(odd_checkpoint):
 
     with pytest.raises(ModelError, match=r"layer\.1\.output\.dense: a weight is not finite"):
         build_backend("native", spec, weights)
+
+
+def test_stored_scales_that_are_not_finite_are_refused(odd_checkpoint, tmp_path):
+    folder = export(odd_checkpoint, tmp_path / "int8")
+    (path,) = folder.glob("*.safetensors")
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.endswith("output.dense.weight.scale"))
+    tensors[name][3] = np.inf
+    save_file(tensors, path)
+
+    with pytest.raises(ModelError, match=r"output\.dense\.weight\.scale is not finite at row 3"):
+        build(folder)
+
+
+def test_more_positions_than_sums_of_int8_hold_are_refused(tmp_path):
+    folder = build_checkpoint("bert", tmp_path / "long", max_position_embeddings=2**19 + 1)
+
+    with pytest.raises(ModelError, match="524288"):
+        build(folder)
+    assert build(folder, "fp32").forward(pack(random_rows([4]))).shape == (1,)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
