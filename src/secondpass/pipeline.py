@@ -15,8 +15,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from secondpass.errors import InvalidInput
-from secondpass.protocols import Blending, BudgetedReranker, Reranker, Retriever
-from secondpass.types import Candidate, Hit, Ranked
+from secondpass.protocols import (
+    Blending,
+    BudgetedReranker,
+    ExpandingRetriever,
+    Reranker,
+    Retriever,
+)
+from secondpass.types import Candidate, Expanded, Expansion, Hit, Ranked
 
 DEFAULT_DEPTH = 50
 
@@ -31,7 +37,8 @@ class Answer:
     of which a part was not read. `unscored` counts those that a budget of time left in the first
     stage's order. `below_score` counts the candidates that a threshold kept from the reranker, and
     `below_probability` those that one dropped after it. `blend` is the weight that the first stage's
-    score had.
+    score had. `expansion` has the further queries that were asked, or why none were; None where the
+    first stage does not expand. What it left out for an equal text is among `identical`.
     """
 
     query: str
@@ -46,6 +53,7 @@ class Answer:
     below_score: int = 0
     below_probability: int = 0
     blend: float = 0.0
+    expansion: Expansion | None = None
 
 
 class Pipeline:
@@ -155,7 +163,7 @@ class Pipeline:
             raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1")
         self._check_thresholds(min_probability, min_first_stage)
         start = time.perf_counter()
-        found = self.retriever.retrieve(query, max(self.depth, top_k))
+        found, expanded = self._retrieve(query, max(self.depth, top_k))
         reaching = [one for one in found if min_first_stage is None or one.score >= min_first_stage]
         candidates = [candidate for candidate in reaching if candidate.passage.text.strip()]
         retrieved = time.perf_counter()
@@ -174,14 +182,23 @@ class Pipeline:
             },
             candidates=len(found),
             blank=len(reaching) - len(candidates),
-            identical=len(candidates) - len({c.passage.text_in_context for c in candidates}),
+            identical=(expanded.identical if expanded else 0)
+            + len(candidates)
+            - len({c.passage.text_in_context for c in candidates}),
             windowed=sum(line.windows > 1 for line in lines),
             truncated=sum(line.truncated for line in lines),
             unscored=sum(not line.scored for line in lines),
             below_score=len(found) - len(reaching),
             below_probability=len(every) - len(hits),
             blend=self.blend if self.reranker is not None else 0.0,
+            expansion=expanded.expansion if expanded else None,
         )
+
+    def _retrieve(self, query: str, depth: int) -> tuple[list[Candidate], Expanded | None]:
+        if isinstance(self.retriever, ExpandingRetriever):
+            expanded = self.retriever.retrieve_expanded(query, depth)
+            return expanded.candidates, expanded
+        return self.retriever.retrieve(query, depth), None
 
     def _check_thresholds(self, probability: float | None, first_stage: float | None) -> None:
         if probability is not None and self.reranker is None:

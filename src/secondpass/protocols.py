@@ -5,7 +5,8 @@ Backend         engine.backends.*                                check_backend
 VectorBackend   engine.backends.*                                check_backend
 Encoder         engine.BiEncoder, engine.encoders.*              check_encoder
 Reranker        engine.CrossEncoder                              check_reranker
-Retriever       retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
+Retriever       retrieval.*, expansion, pipeline.Pipeline        check_retriever
+Expander        expansion.*
 Store           retrieval.stores.*                               check_store
 """
 
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from secondpass.types import (
     Candidate,
     EncoderRecord,
+    Expanded,
+    Expansion,
     Filter,
     IndexedDocument,
     Passage,
@@ -115,6 +118,21 @@ class Retriever(Protocol):
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """At most `depth` candidates, best first, ranks from 1; a blank query is InvalidInput."""
+
+
+class Expander(Protocol):
+    """Finds further queries for the one that was asked."""
+
+    def expand(self, query: str) -> Expansion:
+        """The further queries; none, and the reason, where they cannot be had."""
+
+
+@runtime_checkable
+class ExpandingRetriever(Protocol):
+    """A first stage that asks several queries and can tell which."""
+
+    def retrieve_expanded(self, query: str, depth: int) -> Expanded:
+        """The candidates of `Retriever.retrieve`, and how they came about."""
 
 
 class PassageWriter(Protocol):

@@ -124,12 +124,39 @@ class Candidate:
     """A passage that a first stage found, with that stage's score and rank.
 
     `legs` has, by name, those legs of a hybrid first stage that found it; empty for other stages.
+    `queries` has the rank that each query of an expansion gave it; empty without expansion.
     """
 
     passage: Passage
     score: float
     rank: int
     legs: Mapping[str, LegRank] = field(default_factory=dict)
+    queries: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Further queries for one that was asked.
+
+    `source` says what made them: 'chat', 'feedback' or 'given'. `failure` says why there are none
+    where the query was asked alone.
+    """
+
+    queries: tuple[str, ...]
+    source: str
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """What several queries found together, best first.
+
+    `identical` counts passages that were left out, since a candidate has their text.
+    """
+
+    candidates: list[Candidate]
+    expansion: Expansion
+    identical: int = 0
 
 
 @dataclass(frozen=True, slots=True)

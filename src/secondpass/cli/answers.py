@@ -18,7 +18,7 @@ from rich.text import Text
 
 from secondpass.cli.inputs import GivenText
 from secondpass.pipeline import Answer
-from secondpass.types import Candidate, Hit, Passage, Ranked, Window
+from secondpass.types import Candidate, Expansion, Hit, Passage, Ranked, Window
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 UNSCORED = "–"  # in a table, for a text that the budget did not reach
@@ -64,6 +64,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
         "hits": [hit_object(hit) for hit in answer.hits],
         "timings_ms": {stage: round(ms, 3) for stage, ms in answer.timings_ms.items()},
         "blend": answer.blend,
+        "expansion": expansion_object(answer.expansion),
         "candidates": {
             "found": answer.candidates,
             "blank": answer.blank,
@@ -106,7 +107,23 @@ def hit_object(hit: Hit) -> dict[str, Any]:
 def first_stage_object(candidate: Candidate) -> dict[str, Any]:
     """A candidate as JSON has it; `legs` are those of a hybrid first stage that found it."""
     legs = {name: {"rank": leg.rank, "score": leg.score} for name, leg in candidate.legs.items()}
-    return {"rank": candidate.rank, "score": candidate.score, "legs": legs}
+    return {
+        "rank": candidate.rank,
+        "score": candidate.score,
+        "legs": legs,
+        "queries": dict(candidate.queries),
+    }
+
+
+def expansion_object(expansion: Expansion | None) -> dict[str, Any] | None:
+    """What was asked beside the query as JSON has it; None where nothing was to be."""
+    if expansion is None:
+        return None
+    return {
+        "source": expansion.source,
+        "queries": list(expansion.queries),
+        "failure": expansion.failure,
+    }
 
 
 def _print_hits(answer: Answer) -> None:
@@ -135,6 +152,9 @@ def _print_hits(answer: Answer) -> None:
 
 def _summary(answer: Answer) -> str:
     parts = [f"{answer.candidates} candidates"]
+    if answer.expansion is not None:
+        asked = "; ".join(one_line(query) for query in answer.expansion.queries)
+        parts.append(f"asked too ({answer.expansion.source}): {asked or 'nothing'}")
     for count, what in (
         (answer.windowed, "read in windows"),
         (answer.truncated, "cut off"),
