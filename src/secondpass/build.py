@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from secondpass.retrieval.migrate import Migration
     from secondpass.types import Filter, Passage
 
+NO_LLM = (
+    "no language model is named; expected the address of an OpenAI-compatible endpoint; pass --llm "
+    f"http://localhost:8000/v1, say, or set {PREFIX}LLM, and the key, if it needs one, as "
+    f"{PREFIX}LLM_KEY in the environment"
+)
 OPENAI = "https://api.openai.com/"
 
 
@@ -153,10 +158,7 @@ def chat(chosen: Settings) -> Chat:
     from secondpass.endpoints import Chat
 
     if chosen.llm is None:
-        raise InvalidInput(
-            "no language model is named; expected the address of an OpenAI-compatible endpoint; pass "
-            f"--llm http://localhost:8000/v1, or set {PREFIX}LLM; a key goes into {PREFIX}LLM_KEY"
-        )
+        raise InvalidInput(NO_LLM)
     if chosen.offline:
         raise InvalidInput(
             f"llm='{chosen.llm}' is asked over the network, but offline was asked for; leave one of "

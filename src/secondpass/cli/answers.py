@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secondpass.cli.inputs import GivenText
+from secondpass.cli.messages import hint
 from secondpass.pipeline import Answer
 from secondpass.types import Candidate, Expansion, Hit, Passage, Ranked, Window
 
@@ -55,6 +56,12 @@ def print_answer(answer: Answer, form: Format) -> None:
             typer.echo(f"{hit.rank}\t{score:.4g}\t{source(hit.passage)}\t{one_line(hit.text)}")
     else:
         _print_hits(answer)
+
+
+def say_if_alone(answer: Answer) -> None:
+    """Say on stderr that a query was not expanded although it should have been, and why."""
+    if answer.expansion is not None and answer.expansion.failure is not None:
+        hint(f"the query was asked alone, not expanded: {answer.expansion.failure}")
 
 
 def answer_object(answer: Answer) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from secondpass.cli import benchmarking, collection, indexing, searching
+from secondpass.cli import asking, benchmarking, collection, indexing, searching
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
@@ -74,6 +74,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             'secondpass search "What is the plan?" --index my.index --top-k 3',
             "secondpass search --queries queries.jsonl --index my.index --top-k 50 --run out.run",
         ],
+    ),
+    "ask": (
+        asking.ask,
+        ['secondpass ask "What is the plan?" --index my.index --llm http://localhost:8000/v1'],
     ),
     "rerank": (
         searching.rerank,

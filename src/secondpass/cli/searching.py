@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass import build
-from secondpass.cli.answers import Format, print_answer, print_ranked
+from secondpass.cli.answers import Format, print_answer, print_ranked, say_if_alone
 from secondpass.cli.inputs import STDIN, read_queries, read_texts
 from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
@@ -38,7 +38,7 @@ from secondpass.cli.runs import best_of_documents, run_file, run_lines
 from secondpass.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from secondpass.pipeline import Answer, Pipeline
+    from secondpass.pipeline import Pipeline
     from secondpass.settings import Settings
 
 
@@ -94,7 +94,7 @@ def search(
                 min_probability=chosen.min_probability,
                 min_first_stage=chosen.min_score,
             )
-            _say_if_alone(answer)
+            say_if_alone(answer)
             print_answer(answer, form.resolved())
         elif queries is not None and run is not None:
             _run(chosen, pipeline, read_queries(queries), run)
@@ -107,11 +107,6 @@ def _check_together(query: str | None, queries: Path | None, run: Path | None) -
         )
     if (queries is None) != (run is None):
         raise InvalidInput("--queries and --run belong together: many queries in, one run file out")
-
-
-def _say_if_alone(answer: Answer) -> None:
-    if answer.expansion is not None and answer.expansion.failure is not None:
-        hint(f"the query was asked alone, not expanded: {answer.expansion.failure}")
 
 
 def _run(chosen: Settings, pipeline: Pipeline, queries: dict[str, str], run: Path) -> None:

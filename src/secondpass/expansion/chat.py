@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from secondpass.endpoints import Message
+from secondpass.endpoints.language import in_chinese
 from secondpass.errors import EngineError, InvalidInput
 from secondpass.types import Expansion
 
 LONGEST = 300  # characters of a query; what is longer is prose and no query
 SHOWN = 200
-HAN = re.compile("[\u3400-\u9fff]")
-KANA_OR_HANGUL = re.compile("[\u3040-\u30ff\uac00-\ud7af]")
 THOUGHTS = re.compile("<think>.*?</think>", re.DOTALL)
 
 ENGLISH = (
@@ -68,8 +67,7 @@ class ChatExpander:
 
     def messages(self, query: str) -> list[Message]:
         """The instruction, in Chinese for a Chinese query and else in English, and the query."""
-        chinese = HAN.search(query) is not None and KANA_OR_HANGUL.search(query) is None
-        instruction = (CHINESE if chinese else ENGLISH).format(count=self.count)
+        instruction = (CHINESE if in_chinese(query) else ENGLISH).format(count=self.count)
         return [Message("system", instruction), Message("user", query)]
 
 
