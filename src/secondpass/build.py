@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from secondpass.evaluation import Engine, Setup
     from secondpass.ingest import Failure, Skip
     from secondpass.pipeline import Pipeline
-    from secondpass.protocols import Encoder, Expander, Retriever
+    from secondpass.protocols import Encoder, Expander, Reranker, Retriever
     from secondpass.retrieval import Index
     from secondpass.retrieval.migrate import Migration
     from secondpass.types import Filter, Passage
@@ -125,11 +125,19 @@ def pipeline(
         retriever = ExpandedRetriever(retriever, expander)
     return Pipeline(
         retriever,
-        reranker(chosen) if rerank else None,
+        _deduplicated(chosen, reranker(chosen)) if rerank else None,
         depth=chosen.depth,
         blend=chosen.blend,
         budget_ms=chosen.budget_ms if rerank else None,
     )
+
+
+def _deduplicated(chosen: Settings, ranking: CrossEncoder) -> Reranker:
+    if chosen.near_duplicates is None:
+        return ranking
+    from secondpass.duplicates import Deduplicated
+
+    return Deduplicated(ranking, chosen.near_duplicates)
 
 
 def _expander(chosen: Settings, retriever: Retriever, also: Sequence[str]) -> Expander | None:

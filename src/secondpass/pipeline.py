@@ -7,7 +7,6 @@ A Pipeline is a Retriever itself, so that it can be another pipeline's first sta
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from secondpass.protocols import (
     ExpandingRetriever,
     Reranker,
     Retriever,
+    takes_budget,
 )
 from secondpass.types import Candidate, Expanded, Expansion, Hit, Ranked
 
@@ -39,6 +39,7 @@ class Answer:
     `below_probability` those that one dropped after it. `blend` is the weight that the first stage's
     score had. `expansion` has the further queries that were asked, or why none were; None where the
     first stage does not expand. What it left out for an equal text is among `identical`.
+    `near_duplicates` counts those that share the score of another which they nearly repeat.
     """
 
     query: str
@@ -54,6 +55,7 @@ class Answer:
     below_probability: int = 0
     blend: float = 0.0
     expansion: Expansion | None = None
+    near_duplicates: int = 0
 
 
 class Pipeline:
@@ -192,6 +194,7 @@ class Pipeline:
             below_probability=len(every) - len(hits),
             blend=self.blend if self.reranker is not None else 0.0,
             expansion=expanded.expansion if expanded else None,
+            near_duplicates=sum(line.same_as is not None for line in lines),
         )
 
     def _retrieve(self, query: str, depth: int) -> tuple[list[Candidate], Expanded | None]:
@@ -234,6 +237,7 @@ class Pipeline:
         order_scores = self._order_scores(candidates, ranked)
         unscored = [line is not None and not line.scored for line in ranked]
         order = sorted(range(len(candidates)), key=lambda at: (unscored[at], -order_scores[at]))
+        ranks = {at: rank for rank, at in enumerate(order, start=1)}
         return [
             Hit(
                 rank=rank,
@@ -242,6 +246,7 @@ class Pipeline:
                 order_score=order_scores[at],
                 first_stage=candidates[at],
                 ranked=line,
+                same_as=None if line is None or line.same_as is None else ranks[line.same_as],
             )
             for rank, at in enumerate(order, start=1)
         ]
@@ -269,11 +274,6 @@ class Pipeline:
         for at, score in zip(reached, scores, strict=True):
             order_scores[at] = score
         return order_scores
-
-
-def takes_budget(reranker: Reranker | None) -> bool:
-    """Whether this reranker can stop in time: whether its `rerank` takes `budget_ms`."""
-    return reranker is not None and "budget_ms" in inspect.signature(reranker.rerank).parameters
 
 
 def z_scores(scores: Sequence[float]) -> list[float]:

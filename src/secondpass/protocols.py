@@ -4,7 +4,7 @@ contract        implemented by                                   checked by (tes
 Backend         engine.backends.*                                check_backend
 VectorBackend   engine.backends.*                                check_backend
 Encoder         engine.BiEncoder, engine.encoders.*              check_encoder
-Reranker        engine.CrossEncoder                              check_reranker
+Reranker        engine.CrossEncoder, duplicates.Deduplicated     check_reranker
 Retriever       retrieval.*, expansion, pipeline.Pipeline        check_retriever
 Expander        expansion.*
 Store           retrieval.stores.*                               check_store
@@ -12,6 +12,7 @@ Store           retrieval.stores.*                               check_store
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -102,6 +103,11 @@ class BudgetedReranker(Protocol):
         budget_ms: float | None = None,
     ) -> list[Ranked]:
         """As `Reranker.rerank`; texts not reached in time stand below, `scored` being False."""
+
+
+def takes_budget(reranker: Reranker | None) -> bool:
+    """Whether this reranker can stop in time: whether its `rerank` takes `budget_ms`."""
+    return reranker is not None and "budget_ms" in inspect.signature(reranker.rerank).parameters
 
 
 @runtime_checkable

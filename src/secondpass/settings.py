@@ -46,6 +46,7 @@ class Settings:
     min_score: float | None = None  # candidates below this first-stage score are dropped
     min_probability: float | None = None  # hits that the model gives less are dropped
     budget_ms: float | None = None  # time for the reranker; None: as long as it takes
+    near_duplicates: float | None = None  # overlap from which passages share a score; None: never
     expand: int = 0  # further queries beside the one asked; 0: none
     llm: str | None = None  # address of a chat endpoint, the part before /chat/completions
     llm_model: str | None = None  # the model to ask there; None: the endpoint's own

@@ -175,7 +175,8 @@ class Ranked:
     the text that scored best, None where the whole text was read at once; `windows` counts the
     pieces that were scored. `truncated` says that a part of the text was not read at all. `scored`
     is False where a budget of time ended before this text: it stands below all scored ones, in its
-    given order, with the score -inf and the probability 0.
+    given order, with the score -inf and the probability 0. `same_as` is the index of the text that this
+    one nearly repeats and whose score it shares; None for one that was scored itself.
     """
 
     index: int
@@ -185,6 +186,7 @@ class Ranked:
     windows: int = 1
     truncated: bool = False
     scored: bool = True
+    same_as: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,8 @@ class Hit:
     z-scored logit plus the weighted z-scored score of the first stage. `score` stays the raw logit
     and `probability` its sigmoid; without a reranker `score` is the first stage's
     and `probability` is None. Where a budget ended before the reranker reached a candidate,
-    `ranked.scored` is False and `order_score` that of the lowest hit that it reached.
+    `ranked.scored` is False and `order_score` that of the lowest hit that it reached. `same_as` is the
+    rank of the hit that this one nearly repeats and whose score it shares, where there is one.
     """
 
     rank: int
@@ -204,6 +207,7 @@ class Hit:
     order_score: float
     first_stage: Candidate
     ranked: Ranked | None = None
+    same_as: int | None = None
 
     @property
     def passage(self) -> Passage:

@@ -76,6 +76,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
             "found": answer.candidates,
             "blank": answer.blank,
             "identical": answer.identical,
+            "near_duplicates": answer.near_duplicates,
             "windowed": answer.windowed,
             "truncated": answer.truncated,
             "unscored": answer.unscored,
@@ -108,6 +109,7 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         "window": window_object(hit.window),
         "truncated": hit.ranked is not None and hit.ranked.truncated,
         "scored": hit.ranked is None or hit.ranked.scored,
+        "same_as": hit.same_as,
     }
 
 
@@ -151,7 +153,8 @@ def _print_hits(answer: Answer) -> None:
             reached = hit.ranked is None or hit.ranked.scored
             numbers = [_moved(hit.moved), f"{hit.probability:.2f}" if reached else UNSCORED]
         passage = marked(excerpt(hit.text, answer.query), answer.query)
-        cell = Text.assemble((source(hit.passage), "cyan"), "\n", passage)
+        same = "" if hit.same_as is None else f" nearly the same as {hit.same_as}"
+        cell = Text.assemble((source(hit.passage), "cyan"), (same, "dim"), "\n", passage)
         table.add_row(str(hit.rank), *numbers, cell)
     console.print(table)
     console.print(_summary(answer), style="dim", highlight=False)
@@ -168,6 +171,7 @@ def _summary(answer: Answer) -> str:
         (answer.unscored, "not scored within the budget"),
         (answer.blank, "blank, dropped"),
         (answer.identical, "with a text that another has too"),
+        (answer.near_duplicates, "nearly the same as another"),
         (answer.below_score, "below the least score"),
         (answer.below_probability, "below the least probability"),
     ):

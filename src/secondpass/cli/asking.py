@@ -24,6 +24,7 @@ from secondpass.cli.options import (
     LeastProbability,
     LeastScore,
     Model,
+    NearDuplicates,
     Offline,
     Revision,
     Store,
@@ -67,6 +68,7 @@ def ask(
     backend: Backend = None,
     min_score: LeastScore = None,
     min_probability: LeastProbability = None,
+    near_duplicates: NearDuplicates = None,
     where: Where = None,
     form: Annotated[Form, typer.Option("--format", "-f", help="As it comes, or one object")] = (
         Form.text
@@ -80,6 +82,7 @@ def ask(
         {"index": index_file, "store": store, "offline": offline, "first_stage": first_stage}
         | {"depth": depth, "top_k": top_k, "expand": expand, "llm": llm, "llm_model": llm_model}
         | {"min_score": min_score, "min_probability": min_probability}
+        | {"near_duplicates": near_duplicates}
         | {"model": model, "revision": revision, "backend": backend}
     )
     chat = _chat(chosen)

@@ -70,6 +70,10 @@ LanguageModel = Annotated[
 LanguageModelName = Annotated[
     str | None, typer.Option("--llm-model", metavar="NAME", help="The model to ask there")
 ]
+NearDuplicates = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Passages that overlap by so much share a score: 0.9"),
+]
 QueriesFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help='Many queries: JSON Lines of {"_id", "text"}')
 ]

@@ -25,6 +25,7 @@ from secondpass.cli.options import (
     LeastProbability,
     LeastScore,
     Model,
+    NearDuplicates,
     Offline,
     OutputFormat,
     QueriesFile,
@@ -58,6 +59,7 @@ def search(
     min_score: LeastScore = None,
     min_probability: LeastProbability = None,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="First stage only")] = False,
+    near_duplicates: NearDuplicates = None,
     where: Where = None,
     expand: Expand = None,
     also: Also = None,
@@ -80,6 +82,7 @@ def search(
         {"index": index_file, "store": store, "offline": offline, "first_stage": first_stage}
         | {"depth": depth, "top_k": top_k, "blend": blend, "budget_ms": budget_ms}
         | {"min_score": min_score, "min_probability": min_probability}
+        | {"near_duplicates": near_duplicates}
         | {"model": model, "revision": revision, "backend": backend}
         | {"expand": expand, "llm": llm, "llm_model": llm_model}
     )

@@ -131,3 +131,22 @@ def test_what_makes_no_sense_is_refused(home, options, message):
 
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
+
+
+def test_near_duplicates_share_a_score_and_say_so(home, checkpoint, tmp_path):
+    text = "the quick panda jumps over the lazy dog and runs into the deep green forest"
+    texts = [text, text.replace("deep", "dark"), "a panda"]
+    lines = [json.dumps({"_id": f"d{at}", "text": text}) for at, text in enumerate(texts)]
+    (tmp_path / "records.jsonl").write_text("\n".join(lines))
+    secondpass("index", "records.jsonl", "-i", "my.index", cwd=tmp_path)
+    options = ["-i", "my.index", "-m", checkpoint("bert"), "--near-duplicates", "0.6"]
+
+    done = secondpass("search", "quick panda deep", *options, "-f", "json", cwd=tmp_path)
+
+    answer = json.loads(done.stdout)
+    hits = {hit["document"]: hit for hit in answer["hits"]}
+    assert hits["d1"]["same_as"] == hits["d0"]["rank"]
+    assert hits["d1"]["score"] == hits["d0"]["score"]
+    assert (hits["d0"]["same_as"], answer["candidates"]["near_duplicates"]) == (None, 1)
+    table = secondpass("search", "quick panda deep", *options, "-f", "table", cwd=tmp_path).stdout
+    assert f"nearly the same as {hits['d0']['rank']}" in " ".join(table.split())
