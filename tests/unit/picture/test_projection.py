@@ -59,6 +59,7 @@ def test_umap_without_its_library_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.slow  # it compiles itself when first used
+@pytest.mark.filterwarnings("default")  # of what it lacks itself
 def test_umap_keeps_groups_apart_and_gives_the_same_picture_again():
     groups = np.repeat(np.eye(3, 8, dtype=np.float32), 20, axis=0)
     given = groups + vectors(60, 8) * np.float32(0.05)
