@@ -13,14 +13,22 @@ from secondpass.errors import InvalidInput
 from secondpass.settings import FILE, PREFIX, Settings
 
 if TYPE_CHECKING:
+    from secondpass.endpoints import Chat
     from secondpass.engine import CrossEncoder
     from secondpass.evaluation import Engine, Setup
     from secondpass.ingest import Failure, Skip
-    from secondpass.library import Index
     from secondpass.pipeline import Pipeline
-    from secondpass.protocols import Encoder
+    from secondpass.protocols import Encoder, Expander, Reranker, Retriever
+    from secondpass.retrieval import Index
     from secondpass.retrieval.migrate import Migration
     from secondpass.types import Filter, Passage
+
+NO_LLM = (
+    "no language model is named; expected the address of an OpenAI-compatible endpoint; pass --llm "
+    f"http://localhost:8000/v1, say, or set {PREFIX}LLM, and the key, if it needs one, as "
+    f"{PREFIX}LLM_KEY in the environment"
+)
+OPENAI = "https://api.openai.com/"
 
 
 def settings(flags: Mapping[str, Any]) -> Settings:
@@ -57,7 +65,7 @@ def index(chosen: Settings, *, create: bool = False) -> Index:
     With `create` it is to be added to, with the encoder that the settings name. Without, the encoder
     is the one that it has recorded.
     """
-    from secondpass.library import Index
+    from secondpass.retrieval import Index
 
     return Index.open(
         chosen.index,
@@ -91,17 +99,79 @@ def _encoder(chosen: Settings, name: str) -> Encoder:
 
 
 def pipeline(
-    chosen: Settings, opened: Index, *, rerank: bool = True, where: Filter | None = None
+    chosen: Settings,
+    opened: Index,
+    *,
+    rerank: bool = True,
+    where: Filter | None = None,
+    also: Sequence[str] = (),
 ) -> Pipeline:
-    """First stage and reranker; the first stage alone with `rerank=False`."""
+    """First stage and reranker; the first stage alone with `rerank=False`.
+
+    `also` are further queries to ask; without them the settings say whether there are some.
+    """
     from secondpass.pipeline import Pipeline
 
+    retriever = opened.retriever(where, first_stage=chosen.first_stage)
+    expander = _expander(chosen, retriever, also)
+    if expander is not None:
+        from secondpass.expansion import ExpandedRetriever
+
+        retriever = ExpandedRetriever(retriever, expander)
     return Pipeline(
-        opened.retriever(where, first_stage=chosen.first_stage),
-        reranker(chosen) if rerank else None,
+        retriever,
+        _deduplicated(chosen, reranker(chosen)) if rerank else None,
         depth=chosen.depth,
         blend=chosen.blend,
         budget_ms=chosen.budget_ms if rerank else None,
+    )
+
+
+def _deduplicated(chosen: Settings, ranking: CrossEncoder) -> Reranker:
+    if chosen.near_duplicates is None:
+        return ranking
+    from secondpass.duplicates import Deduplicated
+
+    return Deduplicated(ranking, chosen.near_duplicates)
+
+
+def _expander(chosen: Settings, retriever: Retriever, also: Sequence[str]) -> Expander | None:
+    """What finds further queries: those given, a language model, or the first answers' words."""
+    if chosen.expand < 0:
+        raise InvalidInput(f"expand={chosen.expand}; expected 0 for none, or a number of queries")
+    if not also and not chosen.expand:
+        return None
+    from secondpass.expansion import ChatExpander, FeedbackExpander, GivenQueries
+
+    if also:
+        return GivenQueries(also)
+    if chosen.llm is not None:
+        return ChatExpander(chat(chosen), chosen.expand)
+    from secondpass.retrieval.words import terms
+
+    return FeedbackExpander(retriever, terms, chosen.expand)
+
+
+def chat(chosen: Settings) -> Chat:
+    """The language model that the settings name; InvalidInput where they name none.
+
+    Its key comes from the environment alone: SECONDPASS_LLM_KEY, or OPENAI_API_KEY where OpenAI
+    itself is asked, so that no other server is handed it.
+    """
+    from secondpass.endpoints import Chat
+
+    if chosen.llm is None:
+        raise InvalidInput(NO_LLM)
+    if chosen.offline:
+        raise InvalidInput(
+            f"llm='{chosen.llm}' is asked over the network, but offline was asked for; leave one of "
+            "them out"
+        )
+    key = os.environ.get(f"{PREFIX}LLM_KEY")
+    if key is None and chosen.llm.startswith(OPENAI):
+        key = os.environ.get("OPENAI_API_KEY")
+    return Chat.open(
+        chosen.llm, model=chosen.llm_model, key=key or None, timeout_s=chosen.llm_timeout_s
     )
 
 

@@ -7,7 +7,6 @@ A Pipeline is a Retriever itself, so that it can be another pipeline's first sta
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -15,8 +14,15 @@ from dataclasses import dataclass
 from typing import cast
 
 from secondpass.errors import InvalidInput
-from secondpass.protocols import Blending, BudgetedReranker, Reranker, Retriever
-from secondpass.types import Candidate, Hit, Ranked
+from secondpass.protocols import (
+    Blending,
+    BudgetedReranker,
+    ExpandingRetriever,
+    Reranker,
+    Retriever,
+    takes_budget,
+)
+from secondpass.types import Candidate, Expanded, Expansion, Hit, Ranked
 
 DEFAULT_DEPTH = 50
 
@@ -31,7 +37,9 @@ class Answer:
     of which a part was not read. `unscored` counts those that a budget of time left in the first
     stage's order. `below_score` counts the candidates that a threshold kept from the reranker, and
     `below_probability` those that one dropped after it. `blend` is the weight that the first stage's
-    score had.
+    score had. `expansion` has the further queries that were asked, or why none were; None where the
+    first stage does not expand. What it left out for an equal text is among `identical`.
+    `near_duplicates` counts those that share the score of another which they nearly repeat.
     """
 
     query: str
@@ -46,6 +54,8 @@ class Answer:
     below_score: int = 0
     below_probability: int = 0
     blend: float = 0.0
+    expansion: Expansion | None = None
+    near_duplicates: int = 0
 
 
 class Pipeline:
@@ -155,7 +165,7 @@ class Pipeline:
             raise InvalidInput(f"top_k={top_k!r}; expected a whole number from 1")
         self._check_thresholds(min_probability, min_first_stage)
         start = time.perf_counter()
-        found = self.retriever.retrieve(query, max(self.depth, top_k))
+        found, expanded = self._retrieve(query, max(self.depth, top_k))
         reaching = [one for one in found if min_first_stage is None or one.score >= min_first_stage]
         candidates = [candidate for candidate in reaching if candidate.passage.text.strip()]
         retrieved = time.perf_counter()
@@ -174,14 +184,24 @@ class Pipeline:
             },
             candidates=len(found),
             blank=len(reaching) - len(candidates),
-            identical=len(candidates) - len({c.passage.text_in_context for c in candidates}),
+            identical=(expanded.identical if expanded else 0)
+            + len(candidates)
+            - len({c.passage.text_in_context for c in candidates}),
             windowed=sum(line.windows > 1 for line in lines),
             truncated=sum(line.truncated for line in lines),
             unscored=sum(not line.scored for line in lines),
             below_score=len(found) - len(reaching),
             below_probability=len(every) - len(hits),
             blend=self.blend if self.reranker is not None else 0.0,
+            expansion=expanded.expansion if expanded else None,
+            near_duplicates=sum(line.same_as is not None for line in lines),
         )
+
+    def _retrieve(self, query: str, depth: int) -> tuple[list[Candidate], Expanded | None]:
+        if isinstance(self.retriever, ExpandingRetriever):
+            expanded = self.retriever.retrieve_expanded(query, depth)
+            return expanded.candidates, expanded
+        return self.retriever.retrieve(query, depth), None
 
     def _check_thresholds(self, probability: float | None, first_stage: float | None) -> None:
         if probability is not None and self.reranker is None:
@@ -217,6 +237,7 @@ class Pipeline:
         order_scores = self._order_scores(candidates, ranked)
         unscored = [line is not None and not line.scored for line in ranked]
         order = sorted(range(len(candidates)), key=lambda at: (unscored[at], -order_scores[at]))
+        ranks = {at: rank for rank, at in enumerate(order, start=1)}
         return [
             Hit(
                 rank=rank,
@@ -225,6 +246,7 @@ class Pipeline:
                 order_score=order_scores[at],
                 first_stage=candidates[at],
                 ranked=line,
+                same_as=None if line is None or line.same_as is None else ranks[line.same_as],
             )
             for rank, at in enumerate(order, start=1)
         ]
@@ -252,11 +274,6 @@ class Pipeline:
         for at, score in zip(reached, scores, strict=True):
             order_scores[at] = score
         return order_scores
-
-
-def takes_budget(reranker: Reranker | None) -> bool:
-    """Whether this reranker can stop in time: whether its `rerank` takes `budget_ms`."""
-    return reranker is not None and "budget_ms" in inspect.signature(reranker.rerank).parameters
 
 
 def first_stage_z_scores(candidates: Sequence[Candidate]) -> list[float]:

@@ -4,13 +4,15 @@ contract        implemented by                                   checked by (tes
 Backend         engine.backends.*                                check_backend
 VectorBackend   engine.backends.*                                check_backend
 Encoder         engine.BiEncoder, engine.encoders.*              check_encoder
-Reranker        engine.CrossEncoder                              check_reranker
-Retriever       retrieval.LexicalRetriever, pipeline.Pipeline    check_retriever
+Reranker        engine.CrossEncoder, duplicates.Deduplicated     check_reranker
+Retriever       retrieval.*, expansion, pipeline.Pipeline        check_retriever
+Expander        expansion.*
 Store           retrieval.stores.*                               check_store
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -18,6 +20,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from secondpass.types import (
     Candidate,
     EncoderRecord,
+    Expanded,
+    Expansion,
     Filter,
     IndexedDocument,
     Passage,
@@ -101,6 +105,11 @@ class BudgetedReranker(Protocol):
         """As `Reranker.rerank`; texts not reached in time stand below, `scored` being False."""
 
 
+def takes_budget(reranker: Reranker | None) -> bool:
+    """Whether this reranker can stop in time: whether its `rerank` takes `budget_ms`."""
+    return reranker is not None and "budget_ms" in inspect.signature(reranker.rerank).parameters
+
+
 @runtime_checkable
 class Blending(Protocol):
     """A reranker that knows how much of the first stage's score does its order good."""
@@ -115,6 +124,21 @@ class Retriever(Protocol):
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """At most `depth` candidates, best first, ranks from 1; a blank query is InvalidInput."""
+
+
+class Expander(Protocol):
+    """Finds further queries for the one that was asked."""
+
+    def expand(self, query: str) -> Expansion:
+        """The further queries; none, and the reason, where they cannot be had."""
+
+
+@runtime_checkable
+class ExpandingRetriever(Protocol):
+    """A first stage that asks several queries and can tell which."""
+
+    def retrieve_expanded(self, query: str, depth: int) -> Expanded:
+        """The candidates of `Retriever.retrieve`, and how they came about."""
 
 
 class PassageWriter(Protocol):

@@ -46,6 +46,11 @@ class Settings:
     min_score: float | None = None  # candidates below this first-stage score are dropped
     min_probability: float | None = None  # hits that the model gives less are dropped
     budget_ms: float | None = None  # time for the reranker; None: as long as it takes
+    near_duplicates: float | None = None  # overlap from which passages share a score; None: never
+    expand: int = 0  # further queries beside the one asked; 0: none
+    llm: str | None = None  # address of a chat endpoint, the part before /chat/completions
+    llm_model: str | None = None  # the model to ask there; None: the endpoint's own
+    llm_timeout_s: float = 60  # how long to wait for the endpoint to say something
     split_by: str = "auto"  # how documents become passages: a strategy of ingest.split
     passage_size: int = 200  # largest passage, in passage_unit
     passage_overlap: int = 0  # what neighbouring passages share, in passage_unit

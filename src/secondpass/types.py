@@ -124,12 +124,39 @@ class Candidate:
     """A passage that a first stage found, with that stage's score and rank.
 
     `legs` has, by name, those legs of a hybrid first stage that found it; empty for other stages.
+    `queries` has the rank that each query of an expansion gave it; empty without expansion.
     """
 
     passage: Passage
     score: float
     rank: int
     legs: Mapping[str, LegRank] = field(default_factory=dict)
+    queries: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Further queries for one that was asked.
+
+    `source` says what made them: 'chat', 'feedback' or 'given'. `failure` says why there are none
+    where the query was asked alone.
+    """
+
+    queries: tuple[str, ...]
+    source: str
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """What several queries found together, best first.
+
+    `identical` counts passages that were left out, since a candidate has their text.
+    """
+
+    candidates: list[Candidate]
+    expansion: Expansion
+    identical: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +175,8 @@ class Ranked:
     the text that scored best, None where the whole text was read at once; `windows` counts the
     pieces that were scored. `truncated` says that a part of the text was not read at all. `scored`
     is False where a budget of time ended before this text: it stands below all scored ones, in its
-    given order, with the score -inf and the probability 0.
+    given order, with the score -inf and the probability 0. `same_as` is the index of the text that this
+    one nearly repeats and whose score it shares; None for one that was scored itself.
     """
 
     index: int
@@ -158,6 +186,7 @@ class Ranked:
     windows: int = 1
     truncated: bool = False
     scored: bool = True
+    same_as: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +197,8 @@ class Hit:
     z-scored logit plus the weighted z-scored score of the first stage. `score` stays the raw logit
     and `probability` its sigmoid; without a reranker `score` is the first stage's
     and `probability` is None. Where a budget ended before the reranker reached a candidate,
-    `ranked.scored` is False and `order_score` that of the lowest hit that it reached.
+    `ranked.scored` is False and `order_score` that of the lowest hit that it reached. `same_as` is the
+    rank of the hit that this one nearly repeats and whose score it shares, where there is one.
     """
 
     rank: int
@@ -177,6 +207,7 @@ class Hit:
     order_score: float
     first_stage: Candidate
     ranked: Ranked | None = None
+    same_as: int | None = None
 
     @property
     def passage(self) -> Passage:

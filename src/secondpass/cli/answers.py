@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from secondpass.cli.inputs import GivenText
+from secondpass.cli.messages import hint
 from secondpass.pipeline import Answer
-from secondpass.types import Candidate, Hit, Passage, Ranked, Window
+from secondpass.types import Candidate, Expansion, Hit, Passage, Ranked, Window
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 UNSCORED = "–"  # in a table, for a text that the budget did not reach
@@ -57,6 +58,12 @@ def print_answer(answer: Answer, form: Format) -> None:
         _print_hits(answer)
 
 
+def say_if_alone(answer: Answer) -> None:
+    """Say on stderr that a query was not expanded although it should have been, and why."""
+    if answer.expansion is not None and answer.expansion.failure is not None:
+        hint(f"the query was asked alone, not expanded: {answer.expansion.failure}")
+
+
 def answer_object(answer: Answer) -> dict[str, Any]:
     """An answer as JSON has it; the first three keys are what programs rely on."""
     return {
@@ -64,10 +71,12 @@ def answer_object(answer: Answer) -> dict[str, Any]:
         "hits": [hit_object(hit) for hit in answer.hits],
         "timings_ms": {stage: round(ms, 3) for stage, ms in answer.timings_ms.items()},
         "blend": answer.blend,
+        "expansion": expansion_object(answer.expansion),
         "candidates": {
             "found": answer.candidates,
             "blank": answer.blank,
             "identical": answer.identical,
+            "near_duplicates": answer.near_duplicates,
             "windowed": answer.windowed,
             "truncated": answer.truncated,
             "unscored": answer.unscored,
@@ -100,13 +109,30 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         "window": window_object(hit.window),
         "truncated": hit.ranked is not None and hit.ranked.truncated,
         "scored": hit.ranked is None or hit.ranked.scored,
+        "same_as": hit.same_as,
     }
 
 
 def first_stage_object(candidate: Candidate) -> dict[str, Any]:
     """A candidate as JSON has it; `legs` are those of a hybrid first stage that found it."""
     legs = {name: {"rank": leg.rank, "score": leg.score} for name, leg in candidate.legs.items()}
-    return {"rank": candidate.rank, "score": candidate.score, "legs": legs}
+    return {
+        "rank": candidate.rank,
+        "score": candidate.score,
+        "legs": legs,
+        "queries": dict(candidate.queries),
+    }
+
+
+def expansion_object(expansion: Expansion | None) -> dict[str, Any] | None:
+    """What was asked beside the query as JSON has it; None where nothing was to be."""
+    if expansion is None:
+        return None
+    return {
+        "source": expansion.source,
+        "queries": list(expansion.queries),
+        "failure": expansion.failure,
+    }
 
 
 def _print_hits(answer: Answer) -> None:
@@ -127,7 +153,8 @@ def _print_hits(answer: Answer) -> None:
             reached = hit.ranked is None or hit.ranked.scored
             numbers = [_moved(hit.moved), f"{hit.probability:.2f}" if reached else UNSCORED]
         passage = marked(excerpt(hit.text, answer.query), answer.query)
-        cell = Text.assemble((source(hit.passage), "cyan"), "\n", passage)
+        same = "" if hit.same_as is None else f" nearly the same as {hit.same_as}"
+        cell = Text.assemble((source(hit.passage), "cyan"), (same, "dim"), "\n", passage)
         table.add_row(str(hit.rank), *numbers, cell)
     console.print(table)
     console.print(_summary(answer), style="dim", highlight=False)
@@ -135,12 +162,16 @@ def _print_hits(answer: Answer) -> None:
 
 def _summary(answer: Answer) -> str:
     parts = [f"{answer.candidates} candidates"]
+    if answer.expansion is not None:
+        asked = "; ".join(one_line(query) for query in answer.expansion.queries)
+        parts.append(f"asked too ({answer.expansion.source}): {asked or 'nothing'}")
     for count, what in (
         (answer.windowed, "read in windows"),
         (answer.truncated, "cut off"),
         (answer.unscored, "not scored within the budget"),
         (answer.blank, "blank, dropped"),
         (answer.identical, "with a text that another has too"),
+        (answer.near_duplicates, "nearly the same as another"),
         (answer.below_score, "below the least score"),
         (answer.below_probability, "below the least probability"),
     ):

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from secondpass.cli import benchmarking, collection, indexing, searching
+from secondpass.cli import asking, benchmarking, collection, indexing, mapping, searching
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
@@ -75,6 +75,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "secondpass search --queries queries.jsonl --index my.index --top-k 50 --run out.run",
         ],
     ),
+    "ask": (
+        asking.ask,
+        ['secondpass ask "What is the plan?" --index my.index --llm http://localhost:8000/v1'],
+    ),
     "rerank": (
         searching.rerank,
         [
@@ -82,6 +86,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             'secondpass rerank "what is a panda?" passages.jsonl --format jsonl',
         ],
     ),
+    "map": (mapping.draw, ['secondpass map --index my.index --query "the plan?" --out map.html']),
     "info": (collection.info, ["secondpass info --index my.index"]),
     "bench": (
         benchmarking.bench,

@@ -54,6 +54,26 @@ LeastScore = Annotated[
 LeastProbability = Annotated[
     float | None, typer.Option(help="Drop hits to which the model gives less")
 ]
+Expand = Annotated[
+    int | None,
+    typer.Option(
+        "--expand", metavar="N", help="Ask N further queries: from --llm, or from the first answers"
+    ),
+]
+Also = Annotated[
+    list[str] | None, typer.Option("--also", metavar="QUERY", help="Ask this query too; repeatable")
+]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option("--llm", metavar="URL", help="OpenAI-compatible endpoint, up to /v1"),
+]
+LanguageModelName = Annotated[
+    str | None, typer.Option("--llm-model", metavar="NAME", help="The model to ask there")
+]
+NearDuplicates = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Passages that overlap by so much share a score: 0.9"),
+]
 QueriesFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help='Many queries: JSON Lines of {"_id", "text"}')
 ]

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass import build
-from secondpass.cli.answers import Format, print_answer, print_ranked
+from secondpass.cli.answers import Format, print_answer, print_ranked, say_if_alone
 from secondpass.cli.inputs import STDIN, read_queries, read_texts
 from secondpass.cli.messages import error_line, hint, progress
 from secondpass.cli.options import (
+    Also,
     Backend,
     Blend,
     Budget,
     Depth,
+    Expand,
     FirstStage,
     IndexFile,
+    LanguageModel,
+    LanguageModelName,
     LeastProbability,
     LeastScore,
     Model,
+    NearDuplicates,
     Offline,
     OutputFormat,
     QueriesFile,
@@ -54,7 +59,12 @@ def search(
     min_score: LeastScore = None,
     min_probability: LeastProbability = None,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="First stage only")] = False,
+    near_duplicates: NearDuplicates = None,
     where: Where = None,
+    expand: Expand = None,
+    also: Also = None,
+    llm: LanguageModel = None,
+    llm_model: LanguageModelName = None,
     form: OutputFormat = Format.auto,
     queries: QueriesFile = None,
     run: RunFile = None,
@@ -63,31 +73,23 @@ def search(
 
     A fast first stage finds candidates, and the model puts the best of them on top.
     """
-    if (query is None) == (queries is None):
+    _check_together(query, queries, run)
+    if also and (expand or queries is not None):
         raise InvalidInput(
-            'give either a query or --queries; for example: secondpass search "why?"'
+            "--also gives further queries to one query; leave out --expand and --queries"
         )
-    if (queries is None) != (run is None):
-        raise InvalidInput("--queries and --run belong together: many queries in, one run file out")
     chosen = build.settings(
-        {
-            "index": index_file,
-            "store": store,
-            "first_stage": first_stage,
-            "top_k": top_k,
-            "depth": depth,
-            "model": model,
-            "revision": revision,
-            "offline": offline,
-            "backend": backend,
-            "blend": blend,
-            "budget_ms": budget_ms,
-            "min_score": min_score,
-            "min_probability": min_probability,
-        }
+        {"index": index_file, "store": store, "offline": offline, "first_stage": first_stage}
+        | {"depth": depth, "top_k": top_k, "blend": blend, "budget_ms": budget_ms}
+        | {"min_score": min_score, "min_probability": min_probability}
+        | {"near_duplicates": near_duplicates}
+        | {"model": model, "revision": revision, "backend": backend}
+        | {"expand": expand, "llm": llm, "llm_model": llm_model}
     )
     with build.index(chosen) as opened:
-        pipeline = build.pipeline(chosen, opened, rerank=not no_rerank, where=parse_where(where))
+        pipeline = build.pipeline(
+            chosen, opened, rerank=not no_rerank, where=parse_where(where), also=also or ()
+        )
         if query is not None:
             answer = pipeline.explain(
                 query,
@@ -95,9 +97,19 @@ def search(
                 min_probability=chosen.min_probability,
                 min_first_stage=chosen.min_score,
             )
+            say_if_alone(answer)
             print_answer(answer, form.resolved())
         elif queries is not None and run is not None:
             _run(chosen, pipeline, read_queries(queries), run)
+
+
+def _check_together(query: str | None, queries: Path | None, run: Path | None) -> None:
+    if (query is None) == (queries is None):
+        raise InvalidInput(
+            'give either a query or --queries; for example: secondpass search "why?"'
+        )
+    if (queries is None) != (run is None):
+        raise InvalidInput("--queries and --run belong together: many queries in, one run file out")
 
 
 def _run(chosen: Settings, pipeline: Pipeline, queries: dict[str, str], run: Path) -> None:
@@ -105,11 +117,11 @@ def _run(chosen: Settings, pipeline: Pipeline, queries: dict[str, str], run: Pat
 
     A query that cannot be answered is named and left out; the exit code says so in the end.
     """
-    failed = empty = count = 0
+    failed = empty = count = alone = 0
     with run_file(run) as out, progress(counted=True) as shown:
         for name, text in shown.track(queries.items(), description="searching"):
             try:
-                hits = pipeline.search(
+                answer = pipeline.explain(
                     text,
                     max(pipeline.depth, chosen.top_k),
                     min_probability=chosen.min_probability,
@@ -119,11 +131,14 @@ def _run(chosen: Settings, pipeline: Pipeline, queries: dict[str, str], run: Pat
                 error_line(f"query '{name}': {error}")
                 failed += 1
                 continue
-            lines = run_lines(name, best_of_documents(hits)[: chosen.top_k])
+            alone += answer.expansion is not None and answer.expansion.failure is not None
+            lines = run_lines(name, best_of_documents(answer.hits)[: chosen.top_k])
             out.writelines(lines)
             count += len(lines)
             empty += not lines
     hint(f"queries: {len(queries)}; lines in '{run}': {count}")
+    if alone:
+        hint(f"queries that were asked alone, not expanded: {alone}")
     if empty:
         hint(f"queries that found nothing and have no line: {empty}")
     if failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from secondpass.errors import InvalidInput, UnknownName
 from secondpass.protocols import Encoder, Retriever
@@ -13,9 +13,13 @@ from secondpass.retrieval.adding import Adding, AddReport
 from secondpass.retrieval.documents import by_document, no_vectors
 from secondpass.retrieval.encoding import IndexEncoder, LoadEncoder
 from secondpass.retrieval.fusion import Fusion
-from secondpass.retrieval.lexical import LexicalRetriever
+from secondpass.retrieval.lexical import LexicalRetriever, check_query
 from secondpass.retrieval.stores.info import DescribedStore, StoreInfo
 from secondpass.types import Filter, IndexedDocument, Passage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FIRST_STAGES = ("lexical", "dense", "hybrid")
 
@@ -137,6 +141,24 @@ class Index:
         if first_stage == "dense":
             return dense
         return HybridRetriever({"lexical": lexical, "dense": dense}, fusion or Fusion())
+
+    def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of these passages, float32[ids, dimension], of length 1.
+
+        InvalidInput for an unknown id, StoreError where the index has no vectors.
+        """
+        if self._encoder.record() is None:
+            raise no_vectors()
+        return self._store.vectors(ids)
+
+    def query_vector(self, query: str) -> NDArray[np.float32]:
+        """A query's vector by the index's encoder, float32[dimension]; StoreError without one."""
+        check_query(query, depth=1)
+        encoder = self._encoder.for_searching()
+        if encoder is None:
+            raise no_vectors()
+        vector: NDArray[np.float32] = encoder.encode_queries([query])[0]
+        return vector
 
     def info(self) -> StoreInfo:
         """Where the index is and how much it holds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,35 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from terminal import secondpass
+
 PASSAGES = [
     "Giant pandas eat bamboo.",
     "hi",
     "The giant panda is a bear species endemic to China.",
     "大熊猫是中国特有的一种熊科动物。",
 ]
-
-
-def secondpass(
-    *arguments: object, stdin: str | None = None, cwd: Path | None = None, **environment
-):
-    command = [sys.executable, "-c", "from secondpass.cli import main; main()"]
-    return subprocess.run(
-        [*command, *map(str, arguments)],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        cwd=cwd,
-        check=False,
-        env={
-            **{name: value for name, value in os.environ.items() if "SECONDPASS" not in name},
-            "COLUMNS": "100",
-            "TERM": "dumb",
-            **environment,
-        },
-    )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +50,7 @@ def test_search_prints_one_json_object(home):
     assert {"retrieve", "rerank", "total"} <= set(answer["timings_ms"])
     hit = answer["hits"][0]
     assert {"rank", "score", "probability", "text", "document", "path", "start", "end"} <= set(hit)
-    assert hit["first_stage"].keys() == {"rank", "score", "legs"}
+    assert hit["first_stage"].keys() == {"rank", "score", "legs", "queries"}
     assert hit["first_stage"]["legs"] == {}
     assert hit["headings"] == ["Pandas"]
     text = Path(hit["path"]).read_text()

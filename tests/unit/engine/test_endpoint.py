@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from secondpass.endpoints.post import Post, waiting_time
 from secondpass.engine.encoder_spec import Encoding
 from secondpass.engine.encoders import Endpoint, EndpointEncoder, Usage, load_encoder
-from secondpass.engine.encoders.post import Post, waiting_time
 from secondpass.errors import EngineError, InvalidInput
 from secondpass.testing import check_encoder
 

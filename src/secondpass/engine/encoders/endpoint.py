@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from secondpass.endpoints import Post, address
 from secondpass.engine.bi_encoder import normalise
 from secondpass.engine.encoder_spec import Encoding
-from secondpass.engine.encoders.post import Post
 from secondpass.engine.pairs import check_texts, listed
 from secondpass.errors import EngineError, InvalidInput
 
@@ -25,6 +25,7 @@ FORM = 1  # of what is hashed; a change of it is a change of every fingerprint
 PROBE = "dimension"  # the text whose vector tells the dimension, one or two tokens
 BLANK = " "  # endpoints refuse an empty text
 LEAST_LENGTH = 1e-6
+PATH = "embeddings"
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +47,7 @@ class Endpoint:
     dimensions: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise InvalidInput(
-                f"url='{self.url}' is no address; expected one like 'http://localhost:8000/v1', the "
-                "part before /embeddings"
-            )
+        address(self.url, PATH)
         for name in ("timeout_s", "attempts", "batch_texts", "dimensions"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -99,8 +96,9 @@ class EndpointEncoder:
         """
         encoding = encoding or Encoding()
         check_texts([encoding.query_prompt or "", encoding.passage_prompt or ""], "prompt")
-        address = f"{endpoint.url.rstrip('/')}/embeddings"
-        post = Post(address, endpoint.key, endpoint.timeout_s, endpoint.attempts)
+        post = Post(
+            address(endpoint.url, PATH), endpoint.key, endpoint.timeout_s, endpoint.attempts
+        )
         return cls(model, endpoint, encoding, post)
 
     @property

@@ -1,6 +1,6 @@
 """How is an endpoint asked that may be busy? Again after a while, and not for ever.
 
-JSON -> POST -> 2xx: JSON; 408, 409, 429, 5xx, no answer: wait and again; anything else: an error
+JSON -> POST -> 2xx: JSON or a stream; 408, 409, 429, 5xx, no answer: wait and again; else an error
 """
 
 from __future__ import annotations
@@ -14,17 +14,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
+from typing import TypeVar, cast
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from secondpass.errors import EngineError
+from secondpass.errors import EngineError, InvalidInput
 
 WORTH_ANOTHER = (408, 409, 429)  # and every status from 500 on
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 SHOWN = 300  # characters of an endpoint's own message
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def address(url: str, path: str) -> str:
+    """Where to send requests: `path` below `url`; InvalidInput where that is no http(s) address."""
+    if not url.startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"url='{url}' is no address; expected one like 'http://localhost:8000/v1', the part "
+            f"before /{path}"
+        )
+    return f"{url.rstrip('/').removesuffix('/' + path)}/{path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +56,19 @@ class Post:
 
     def __call__(self, body: Mapping[str, object]) -> Mapping[str, object]:
         """The answer to `body`; raises EngineError, which never shows the key."""
+        return self._patiently(lambda: self._object(body))
+
+    def stream(self, body: Mapping[str, object]) -> HTTPResponse:
+        """The open answer to `body`, for the caller to read and close; EngineError as above.
+
+        Only the opening is tried again: what a stream has begun to say cannot be said anew.
+        """
+        return self._patiently(lambda: self._open(body, "text/event-stream"))
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
         for attempt in range(1, self.attempts + 1):
             try:
-                return self._once(body)
+                return ask()
             except HTTPError as error:
                 status, message = error.code, _message(error)
                 if status < 500 and status not in WORTH_ANOTHER:
@@ -57,21 +80,29 @@ class Post:
                 seconds = waiting_time(attempt, asked)
                 logger.warning("'%s' failed (%s); again in %.1f s", self.url, trouble, seconds)
                 self.wait(seconds)
+        often = f"{self.attempts} times, the last time" if self.attempts > 1 else "once,"
         raise EngineError(
-            f"'{self.url}' failed {self.attempts} times, the last time with {trouble}; expected an "
-            "answer; see whether it runs, wait, or allow more attempts"
+            f"'{self.url}' failed {often} with {trouble}; expected an answer; see whether it runs, "
+            "wait, or allow more attempts"
         )
 
-    def _once(self, body: Mapping[str, object]) -> Mapping[str, object]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        request = Request(self.url, json.dumps(body).encode(), headers)  # http(s) only: Endpoint
-        with urlopen(request, timeout=self.timeout_s) as response:
+    def _open(self, body: Mapping[str, object], accepted: str) -> HTTPResponse:
+        headers = {"Content-Type": "application/json", "Accept": accepted}
+        request = Request(self.url, json.dumps(body).encode(), headers)  # http(s) only: address()
+        if self.key:  # not to be sent on to where the endpoint redirects
+            request.add_unredirected_header("Authorization", f"Bearer {self.key}")
+        return cast(HTTPResponse, urlopen(request, timeout=self.timeout_s))
+
+    def _object(self, body: Mapping[str, object]) -> Mapping[str, object]:
+        with self._open(body, "application/json") as response:
             content = response.read()
+        return self.parsed(content)
+
+    def parsed(self, content: bytes) -> Mapping[str, object]:
+        """The JSON object that an answer is; EngineError for anything else."""
         try:
             answer = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             start = content[:SHOWN].decode("utf-8", "replace")
             raise EngineError(
                 f"'{self.url}' answered '{start}', which is no JSON; expected the answer of an "
@@ -89,9 +120,9 @@ class Post:
         if status in (401, 403):
             advice = "check the key" if self.key else "pass a key"
         elif status == 404:
-            advice = "check the address (the part before /embeddings) and the model's name"
+            advice = "check the address and the model's name"
         elif status in (400, 413, 422):
-            advice = "check the model's name, and that no text is longer than the model reads"
+            advice = "check the model's name, and that nothing is longer than the model reads"
         return EngineError(f"'{self.url}' refused with status {status}: {message}; {advice}")
 
 
@@ -126,5 +157,5 @@ def _message(error: HTTPError) -> str:
     try:
         said = json.loads(content)["error"]
         return str(said["message"] if isinstance(said, dict) else said)[:SHOWN]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return content[:SHOWN] or str(error.reason)
