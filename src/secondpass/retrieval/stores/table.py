@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from secondpass.retrieval.stores.info import DescribedStore
 
 STORES = {
+    "chroma": "secondpass.retrieval.stores.chroma:ChromaStore",
     "memory": "secondpass.retrieval.stores.memory:MemoryStore",
     "sqlite": "secondpass.retrieval.stores.sqlite:SqliteStore",
 }
