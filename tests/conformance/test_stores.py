@@ -13,7 +13,7 @@ from secondpass.retrieval.stores import STORES, store_class
 from secondpass.retrieval.stores.memory import MemoryStore
 from secondpass.testing import STORE_CHECKS, check_store
 
-NEEDS = {"chroma": "chromadb"}
+NEEDS = {"chroma": "chromadb", "faiss": "faiss"}
 SERVERS = ["chroma server"]
 NUMBERS = itertools.count()
 

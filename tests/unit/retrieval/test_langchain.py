@@ -85,7 +85,9 @@ def test_a_retriever_gives_an_order():
     found = LangChainRetriever(Fixed(documents=[*documents, documents[2]])).retrieve("q", 10)
 
     assert [(one.passage.id, one.score) for one in found] == [("#0", 1), ("s#1", 0.5), ("x", 1 / 3)]
-    assert Pipeline(LangChainRetriever(Fixed(documents=documents)), None).search("q")[0].text == "one"
+    assert (
+        Pipeline(LangChainRetriever(Fixed(documents=documents)), None).search("q")[0].text == "one"
+    )
 
 
 def test_mistakes_have_clear_errors():

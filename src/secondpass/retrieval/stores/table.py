@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 STORES = {
     "chroma": "secondpass.retrieval.stores.chroma:ChromaStore",
+    "faiss": "secondpass.retrieval.stores.faiss:FaissStore",
     "memory": "secondpass.retrieval.stores.memory:MemoryStore",
     "sqlite": "secondpass.retrieval.stores.sqlite:SqliteStore",
 }
