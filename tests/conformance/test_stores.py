@@ -13,7 +13,7 @@ from secondpass.retrieval.stores import STORES, store_class
 from secondpass.retrieval.stores.memory import MemoryStore
 from secondpass.testing import STORE_CHECKS, check_store
 
-NEEDS = {"chroma": "chromadb", "faiss": "faiss"}
+NEEDS = {"chroma": "chromadb", "faiss": "faiss", "qdrant": "qdrant_client"}
 SERVERS = ["chroma server"]
 NUMBERS = itertools.count()
 
@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         address = request.getfixturevalue(f"{name}_server")
         opened = kind.open(address, collection=f"test_{next(NUMBERS)}")
     else:
-        opened = kind() if kind is MemoryStore else kind.open(tmp_path / "index")
+        opened = kind() if kind is MemoryStore else kind.open(tmp_path / "index.db")
     yield opened
     opened.close()
 
