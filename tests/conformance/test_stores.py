@@ -13,7 +13,7 @@ from secondpass.retrieval.stores import STORES, store_class
 from secondpass.retrieval.stores.memory import MemoryStore
 from secondpass.testing import STORE_CHECKS, check_store
 
-NEEDS = {"chroma": "chromadb", "faiss": "faiss", "qdrant": "qdrant_client"}
+NEEDS = {"chroma": "chromadb", "faiss": "faiss", "milvus": "pymilvus", "qdrant": "qdrant_client"}
 SERVERS = ["chroma server"]
 NUMBERS = itertools.count()
 

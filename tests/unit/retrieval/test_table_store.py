@@ -24,7 +24,7 @@ from secondpass.retrieval.stores.table_store import TableStore
 from secondpass.retrieval.stores.tables import Found, best
 from secondpass.types import EncoderRecord, IndexedDocument, Passage, Range
 
-NEEDS = {"chroma": "chromadb", "qdrant": "qdrant_client"}
+NEEDS = {"chroma": "chromadb", "milvus": "pymilvus", "qdrant": "qdrant_client"}
 RECORD = EncoderRecord("four", "fingerprint-4", 4)
 
 

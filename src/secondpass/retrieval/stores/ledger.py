@@ -68,7 +68,8 @@ class Ledger:
 
     def to_text(self) -> str:
         """The ledger as it is kept."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        fields = asdict(self) | {"gone": [[span.start, span.end] for span in self.gone]}
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str) -> Ledger:
@@ -76,7 +77,7 @@ class Ledger:
         found = json.loads(text)
         if not isinstance(found, dict) or "layout" not in found:
             raise ValueError("not a ledger")
-        found["gone"] = tuple(Span(**span) for span in found["gone"])
+        found["gone"] = tuple(Span(*pair) for pair in found["gone"])
         if found["encoder"] is not None:
             found["encoder"] = EncoderRecord(**found["encoder"])
         return cls(**found)

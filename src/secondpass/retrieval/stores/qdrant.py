@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from qdrant_client import QdrantClient
+    from qdrant_client.models import SparseVector
 
 # The mean number of terms of a passage cannot be known before all are there; BM25 hardly minds.
 _MEAN_TERMS = 150
@@ -267,8 +268,8 @@ class QdrantTables:
         return [PassageRow(point.id, _passage(point.payload), _vector(point)) for point in points]
 
     def _search(
-        self, query: Any, using: str, limit: int, wanted: Sequence[Condition]
-    ) -> list[Found]:  # noqa: ANN401
+        self, query: list[float] | SparseVector, using: str, limit: int, wanted: Sequence[Condition]
+    ) -> list[Found]:
         from qdrant_client.models import Filter
 
         must = _conditions(wanted)

@@ -15,6 +15,7 @@ STORES = {
     "chroma": "secondpass.retrieval.stores.chroma:ChromaStore",
     "faiss": "secondpass.retrieval.stores.faiss:FaissStore",
     "memory": "secondpass.retrieval.stores.memory:MemoryStore",
+    "milvus": "secondpass.retrieval.stores.milvus:MilvusStore",
     "qdrant": "secondpass.retrieval.stores.qdrant:QdrantStore",
     "sqlite": "secondpass.retrieval.stores.sqlite:SqliteStore",
 }
