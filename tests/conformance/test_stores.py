@@ -18,7 +18,9 @@ SERVERS = ["chroma server"]
 NUMBERS = itertools.count()
 
 
-@pytest.fixture(params=[*sorted(STORES), *SERVERS])
+@pytest.fixture(
+    params=[*sorted(STORES), *(pytest.param(one, marks=pytest.mark.slow) for one in SERVERS)]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     name, _, server = request.param.partition(" ")
     if name in NEEDS:
