@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InvalidInput, MissingExtra, StoreError
-from secondpass.retrieval.filters import Condition, kind_of
+from secondpass.retrieval.filters import Condition
 from secondpass.retrieval.stores.ledger import LAYOUT_VERSION, Ledger, Span
+from secondpass.retrieval.stores.milvus_filter import is_plain, milvus_conditions
 from secondpass.retrieval.stores.table_store import TableStore
 from secondpass.retrieval.stores.tables import DocumentRow, Found, PassageRow, body_of, passage_of
 from secondpass.retrieval.words import ANALYSER_VERSION, terms
-from secondpass.types import Range, Scalar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +31,6 @@ _MAX_BYTES = 65_535
 _MAX_ROWS = 16_384
 
 _LEDGER = -1
-_PLAIN = re.compile(r"[\w .,/:#+-]*", re.ASCII)
 
 
 class MilvusStore(TableStore):
@@ -217,7 +215,7 @@ class MilvusTables:
 
     def passages(self, span: Span, wanted: Sequence[Condition] = ()) -> list[PassageRow]:
         """The passages with these numbers that pass, in order, without vectors."""
-        return self._rows(" && ".join([_between(span), *_conditions(wanted)]), vectors=False)
+        return self._rows(" && ".join([_between(span), *milvus_conditions(wanted)]), vectors=False)
 
     def passages_named(self, ids: Sequence[str], *, vectors: bool) -> list[PassageRow]:
         """The rows with these passage ids."""
@@ -300,7 +298,7 @@ class MilvusTables:
             self._name,
             data=[query],
             anns_field=field,
-            filter=" && ".join(_conditions(wanted)),
+            filter=" && ".join(milvus_conditions(wanted)),
             limit=limit,
             output_fields=["id", "body", *(["vector"] if field == "vector" else [])],
         )
@@ -355,7 +353,7 @@ def _passage_row(row: PassageRow) -> dict[str, Any]:
                 f"{_MAX_BYTES}, which is what Milvus has room for; split it into smaller passages"
             )
     vector = [1.0, 0.0] if row.vector is None else row.vector.tolist()
-    plain = {key: value for key, value in passage.metadata.items() if _PLAIN.fullmatch(key)}
+    plain = {key: value for key, value in passage.metadata.items() if is_plain(key)}
     numbers = {"number": row.number, "name": _name(passage.id)}
     return known | numbers | {"metadata": plain, "vector": vector}
 
@@ -375,29 +373,3 @@ def _vector(row: dict[str, Any]) -> NDArray[np.float32] | None:
 
     dense = row.get("vector")
     return None if dense is None else np.asarray(dense, dtype=np.float32)
-
-
-def _conditions(wanted: Sequence[Condition]) -> list[str]:
-    """What Milvus is asked: all that passes does so there too. Odd fields and texts are left out."""
-    asked = []
-    for one in wanted:
-        if not one.field or not _PLAIN.fullmatch(one.field):
-            continue
-        field = f'metadata["{one.field}"]'
-        if isinstance(one.values, Range):
-            bounds = ((">=", one.values.at_least), ("<=", one.values.at_most))
-            asked += [
-                f"{field} {operator} {_literal(bound)}"
-                for operator, bound in bounds
-                if bound is not None and kind_of(bound) == "number"
-            ]
-        elif all(not isinstance(value, str) or _PLAIN.fullmatch(value) for value in one.values):
-            any_of = " || ".join(f"{field} == {_literal(value)}" for value in one.values)
-            asked.append(f"({any_of})")
-    return asked
-
-
-def _literal(value: Scalar) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(value).lower() if isinstance(value, bool) else repr(value)
