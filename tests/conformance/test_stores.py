@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,26 @@ import pytest
 from secondpass.protocols import Store
 from secondpass.retrieval.stores import STORES, store_class
 from secondpass.retrieval.stores.memory import MemoryStore
-from secondpass.retrieval.stores.sqlite import SqliteStore
 from secondpass.testing import STORE_CHECKS, check_store
 
+NEEDS = {"chroma": "chromadb", "faiss": "faiss", "milvus": "pymilvus", "qdrant": "qdrant_client"}
+SERVERS = ["chroma server"]
+NUMBERS = itertools.count()
 
-@pytest.fixture(params=sorted(STORES))
+
+@pytest.fixture(
+    params=[*sorted(STORES), *(pytest.param(one, marks=pytest.mark.slow) for one in SERVERS)]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    kind = store_class(request.param)
-    opened = SqliteStore.open(tmp_path / "index.db") if kind is SqliteStore else kind()
+    name, _, server = request.param.partition(" ")
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"the extra '{name}' is not installed")
+    kind = store_class(name)
+    if server:
+        address = request.getfixturevalue(f"{name}_server")
+        opened = kind.open(address, collection=f"test_{next(NUMBERS)}")
+    else:
+        opened = kind() if kind is MemoryStore else kind.open(tmp_path / "index.db")
     yield opened
     opened.close()
 

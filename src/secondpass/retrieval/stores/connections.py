@@ -78,6 +78,11 @@ class Connections:
             connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'generation'")
             connection.execute("COMMIT")
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def check_open(self) -> None:
         """Raise StoreError after `close`."""
         if self._closed:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from secondpass.errors import StoreError
 from secondpass.retrieval.bm25 import searched_terms
@@ -54,7 +54,7 @@ class SqliteStore:
         self._matrices: dict[int, Matrix] = {}  # one, once vectors are searched
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, create: bool = True) -> SqliteStore:
+    def open(cls, path: str | os.PathLike[str], *, create: bool = True) -> Self:
         """The store in the file at `path`, made with its folders where there is none.
 
         StoreError where there is none and `create` is False, where the file is something else or
@@ -189,7 +189,7 @@ class SqliteStore:
         # Of two threads that come first, one makes it: `setdefault` is a single step.
         matrix = self._matrices.get(0) or self._matrices.setdefault(0, Matrix())
         with self._connections.reading() as connection:
-            query = unit_query(vector, _record_of(connection))
+            query = unit_query(vector, record_of(connection))
             blocks, allowed = matrix.select(connection, wanted)
             found = nearest(blocks, query, depth, allowed)
             return [(rows.passage_id(connection, number), score) for number, score in found]
@@ -199,7 +199,7 @@ class SqliteStore:
         import numpy as np
 
         with self._connections.reading() as connection:
-            dimension = _record_of(connection).dimension
+            dimension = record_of(connection).dimension
             found = np.empty((len(ids), dimension), dtype=np.float32)
             for at, passage in enumerate(ids):
                 blob = rows.vector(connection, passage)
@@ -255,7 +255,8 @@ class SqliteStore:
                 yield rows.document(connection, *row)
 
 
-def _record_of(connection: sqlite3.Connection) -> EncoderRecord:
+def record_of(connection: sqlite3.Connection) -> EncoderRecord:
+    """What made the vectors of the file; StoreError where it has none."""
     record = rows.encoder(connection)
     if record is None:
         raise no_vectors()

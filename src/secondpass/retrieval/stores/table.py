@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from secondpass.retrieval.stores.info import DescribedStore
 
 STORES = {
+    "chroma": "secondpass.retrieval.stores.chroma:ChromaStore",
+    "faiss": "secondpass.retrieval.stores.faiss:FaissStore",
     "memory": "secondpass.retrieval.stores.memory:MemoryStore",
+    "milvus": "secondpass.retrieval.stores.milvus:MilvusStore",
+    "qdrant": "secondpass.retrieval.stores.qdrant:QdrantStore",
     "sqlite": "secondpass.retrieval.stores.sqlite:SqliteStore",
 }
 
