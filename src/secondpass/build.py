@@ -65,7 +65,7 @@ def index(chosen: Settings, *, create: bool = False) -> Index:
     With `create` it is to be added to, with the encoder that the settings name. Without, the encoder
     is the one that it has recorded.
     """
-    from secondpass.retrieval import Index
+    from secondpass.library import Index
 
     return Index.open(
         chosen.index,

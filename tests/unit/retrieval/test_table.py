@@ -12,5 +12,8 @@ def test_every_name_leads_to_its_class(name):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UnknownName, match="unknown store 'sqlit'; choose from memory, sqlite"):
+    with pytest.raises(
+        UnknownName,
+        match="unknown store 'sqlit'; choose from chroma, faiss, memory, milvus, qdrant, sqlite",
+    ):
         store_class("sqlit")
