@@ -213,6 +213,7 @@ def test_native_ids_are_those_of_the_library_for_real_texts(both):
     ]
 
     assert_same(both, texts)
+    assert_same(both, texts[::-1])
     for text in texts:
         assert_same(both, [text])
 

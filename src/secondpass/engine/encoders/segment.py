@@ -132,9 +132,14 @@ class UnigramSegmenter:
 
     def ids(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         """The ids of the texts end to end, without unknown ones, and how many each text has."""
-        if any(self._special.search(text) for text in texts):
+        odd = [at for at, text in enumerate(texts) if self._special.search(text)]
+        if not odd:
+            return self._native.encode([self._characters.normalised(text) for text in texts])
+        if len(odd) == len(texts):
             return self._other.ids(texts)
-        return self._native.encode([self._characters.normalised(text) for text in texts])
+        plain = np.setdiff1d(np.arange(len(texts)), odd)
+        cut = self._native.encode([self._characters.normalised(texts[at]) for at in plain])
+        return _interleaved((plain, cut), (odd, self._other.ids([texts[at] for at in odd])))
 
 
 def segmenter(tokenizer: Tokenizer, unknown: int | None) -> Segmenter:
@@ -165,6 +170,18 @@ def native_kernels() -> ModuleType | None:
         return importlib.import_module("secondpass._native")
     except ModuleNotFoundError:
         return None
+
+
+def _interleaved(
+    *parts: tuple[Sequence[int] | NDArray[np.intp], tuple[Ids, Ids]],
+) -> tuple[Ids, Ids]:
+    """The ids of all texts in their order; each part has the places of its texts."""
+    rows: dict[int, Ids] = {}
+    for places, (ids, counts) in parts:
+        rows |= zip(map(int, places), np.split(ids, np.cumsum(counts)[:-1]), strict=True)
+    ordered = [rows[at] for at in range(len(rows))]
+    counts = np.array([len(row) for row in ordered], dtype=np.int32)
+    return np.concatenate([np.empty(0, dtype=np.int32), *ordered]), counts
 
 
 def _nfkc(text: str) -> str:
