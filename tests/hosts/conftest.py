@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hosts.conformance import Paced, Pulse
-from secondpass.engine.cross_encoder import CrossEncoder
+pytest.register_assert_rewrite("hosts.conformance")
+
+from hosts.conformance import Paced, Pulse  # noqa: E402  # the line above must come first
+from secondpass.engine.cross_encoder import CrossEncoder  # noqa: E402
 
 
 @pytest.fixture(scope="session")
