@@ -17,7 +17,7 @@ from secondpass.integrations.loading import host
 from secondpass.pipeline import Pipeline
 from secondpass.types import Hit, Ranked, Scalar
 
-with host("agents", "mcp"):
+with host("MCP", "mcp"):
     from mcp.server import MCPServer
     from mcp.server.mcpserver.exceptions import ToolError
     from mcp_types import ToolAnnotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,21 @@ from numpy.typing import NDArray
 from secondpass.engine import cross_encoder as engine
 from secondpass.engine.compute import Compute
 from secondpass.engine.locate import locate
-from secondpass.engine.scoring import descending, sigmoid
+from secondpass.engine.scoring import descending
 from secondpass.errors import InvalidInput
-from secondpass.integrations.loading import check_devices, host, load
+from secondpass.integrations.activations import (
+    Activation,
+    Identity,
+    Sigmoid,
+    activated,
+    default_activation,
+    torch,
+)
+from secondpass.integrations.loading import check_devices, load
 from secondpass.integrations.renaming import takes_old_names
 
 logger = logging.getLogger(__name__)
 
-EXTRA = "sentence-transformers"
 # the host's names of what computes -> ours
 BACKENDS = {"torch": "auto", "auto": "auto", "native": "native", "numpy": "numpy"}
 PRECISIONS = {"auto": "auto", "float32": "fp32", "fp32": "fp32", "int8": "int8"}
@@ -63,8 +71,6 @@ ABSENT = {
         "one process uses all cores: leave the pool out",
     ),
 }
-
-Activation = Callable[[Any], Any]
 
 
 class Metrics:
@@ -130,20 +136,14 @@ class CrossEncoder:
                 f"the backend '{backend}' is not here; expected one of {', '.join(BACKENDS)}, of "
                 "which 'torch', the default, means the fastest that is here"
             )
-        model = model_name_or_path
-        if isinstance(model, str | Path):
-            folder = locate(
-                model,
-                revision=revision,
-                offline=local_files_only,
-                cache=None if cache_folder is None else Path(cache_folder),
-                token=token,
-            )
-            model = engine.CrossEncoder.load(
-                folder, backend=BACKENDS[backend], compute=Compute(_precision(model_kwargs))
-            )
-        if model is None:
-            raise InvalidInput("model_name_or_path is None; expected a folder or a name")
+        find = partial(
+            locate,
+            revision=revision,
+            offline=local_files_only,
+            cache=None if cache_folder is None else Path(cache_folder),
+            token=token,
+        )
+        model = _opened(model_name_or_path, find, BACKENDS[backend], model_kwargs)
         self.engine = load(model, max_tokens=max_length)
         self.activation_fn = activation_fn or default_activation(self.engine)
         self.prompts = dict(prompts or {})
@@ -164,6 +164,7 @@ class CrossEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
+        """Read at most so many tokens at once; None takes the model's limit again."""
         self.engine = load(self.engine, max_tokens=value)
 
     @property
@@ -174,13 +175,14 @@ class CrossEncoder:
 
     @max_length.setter
     def max_length(self, value: int | None) -> None:
+        """The old name of `max_seq_length`."""
         _old("max_length", "max_seq_length")
         self.engine = load(self.engine, max_tokens=value)
 
     @property
     def device(self) -> Any:
         """The torch.device 'cpu'."""
-        return _torch().device("cpu")
+        return torch().device("cpu")
 
     def to(self, device: object) -> CrossEncoder:
         """The model itself; raises InvalidInput for a device that is not the CPU."""
@@ -222,11 +224,11 @@ class CrossEncoder:
         logits = _score(model, _prompted(pairs, prompt), _shows(show_progress_bar))
         scores = activated(logits, activation_fn or self.activation_fn)
         if convert_to_tensor:
-            shaped = _torch().from_numpy(scores)
+            shaped = torch().from_numpy(scores)
         elif convert_to_numpy:
             shaped = scores
         else:
-            shaped = list(_torch().from_numpy(scores))
+            shaped = list(torch().from_numpy(scores))
         return shaped[0] if single else shaped
 
     @takes_old_names(RANK)
@@ -280,41 +282,18 @@ class CrossEncoder:
         return self.prompts.get(name or self.default_prompt_name or "", "")
 
 
-def Sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: N802  # torch's name
-    """The sigmoid of logits, as torch.nn.Sigmoid gives it, without torch."""
-    return sigmoid(logits).astype(np.float32)
-
-
-def Identity(logits: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: N802  # torch's name
-    """The logits themselves, as torch.nn.Identity gives them, without torch."""
-    return logits
-
-
-def default_activation(model: engine.CrossEncoder) -> Activation:
-    """The activation that the checkpoint names."""
-    return Identity if model.spec.activation == "identity" else Sigmoid
-
-
-def activated(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """The activation of each logit; one of torch is handed a tensor[pairs, 1], as in the host."""
-    if activation in (Sigmoid, Identity):
-        return np.asarray(activation(logits), dtype=np.float32)
-    torch = _torch()
-    with torch.inference_mode():
-        scores = activation(torch.from_numpy(logits).unsqueeze(-1))
-        found = np.asarray(scores.detach().float().cpu().numpy(), dtype=np.float32).reshape(-1)
-    if found.shape != logits.shape:
-        raise InvalidInput(
-            f"activation_fn made {len(found)} scores of {len(logits)} logits; expected one of each"
-        )
-    return found
-
-
-def _torch() -> Any:
-    with host("sentence-transformers' tensors and activations", EXTRA):
-        import torch
-
-        return torch
+def _opened(
+    model: str | Path | engine.CrossEncoder | None,
+    find: Callable[[str | Path], Path],
+    backend: str,
+    model_kwargs: Mapping[str, Any] | None,
+) -> engine.CrossEncoder:
+    compute = Compute(_precision(model_kwargs))
+    if isinstance(model, engine.CrossEncoder):
+        return model
+    if model is None:
+        raise InvalidInput("model_name_or_path is None; expected a folder or a name")
+    return engine.CrossEncoder.load(find(model), backend=backend, compute=compute)
 
 
 def _old(name: str, new: str) -> None:
