@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from secondpass.engine import CrossEncoder as Engine  # noqa: E402
 from secondpass.errors import InvalidInput, ModelError  # noqa: E402
 from secondpass.integrations.sentence_transformers import CrossEncoder, Identity, Sigmoid  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[2]
 PAIRS = [(QUERY, text) for text in TEXTS]
 EXACT = {"dtype": "float32"}
 
@@ -255,7 +259,7 @@ def test_what_the_host_has_and_the_guest_has_not_is_said(ours):
         ("a text", {}, "'a text' is no pair"),
         ({"query": "a"}, {}, "is no pair"),
         ([QUERY, TEXTS[0], TEXTS[1]], {}, "pair 0 is .* expected .query, text."),
-        ([(QUERY, 1)], {}, "1"),
+        ([(QUERY, 1)], {}, "text 0 is a int; expected str"),
         (PAIRS, {"batch_size": 0}, "batch_size=0"),
         (PAIRS, {"pool": {"processes": []}}, "pool is given"),
         (PAIRS, {"device": ["cuda:0", "cuda:1"]}, "the device is 'cuda:0'"),
@@ -324,3 +328,19 @@ def test_small_conveniences(ours):
     assert ours.device == torch.device("cpu")
     with pytest.raises(InvalidInput, match="the device is 'cuda'"):
         ours.to("cuda")
+
+
+def test_the_tutorial_runs_with_the_import_changed(shared_data):
+    source = ROOT / "examples" / "guests" / "ten_lines.py"
+    file = shared_data / "tutorials" / "state_of_the_union.txt"
+    done = subprocess.run(
+        [sys.executable, str(source), str(file), "What is the plan for the economy?"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "my plan. It will grow the economy" in done.stdout.splitlines()[0]
+    assert len(source.read_text(encoding="utf-8").splitlines()) < 60
