@@ -70,6 +70,19 @@ def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"{path}:{line}: skipped where no skip is allowed: {reason}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what `make test-hosts` has still to run."""
+    skips = [report.longrepr for report in terminalreporter.stats.get("skipped", [])]
+    left = {
+        Path(skip[0]).name
+        for skip in skips
+        if isinstance(skip, tuple)
+        and is_of_another_environment(skip[0], skip[2].removeprefix("Skipped: "))
+    }
+    if left:
+        terminalreporter.write_line(f"left to `make test-hosts`: {', '.join(sorted(left))}")
+
+
 def is_of_another_environment(path: str, reason: str) -> bool:
     """Whether a host is absent here, and this is not the environment that was made for it."""
     of_host = Path(path).parent.name == "hosts" and reason.startswith("could not import")
