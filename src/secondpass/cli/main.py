@@ -16,7 +16,16 @@ from typing import Annotated
 
 import typer
 
-from secondpass.cli import asking, benchmarking, collection, indexing, mapping, searching
+from secondpass.cli import (
+    asking,
+    benchmarking,
+    collection,
+    examining,
+    indexing,
+    mapping,
+    searching,
+    serving,
+)
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
@@ -88,6 +97,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     ),
     "map": (mapping.draw, ['secondpass map --index my.index --query "the plan?" --out map.html']),
     "info": (collection.info, ["secondpass info --index my.index"]),
+    "doctor": (
+        examining.doctor,
+        ["secondpass doctor", "secondpass doctor --model ./my-cross-encoder --index my.index"],
+    ),
+    "mcp": (serving.mcp, ["secondpass mcp --index my.index"]),
     "bench": (
         benchmarking.bench,
         [
