@@ -84,7 +84,10 @@ def test_after_a_retriever_of_the_host(model):
 
 
 def test_of_one_id_the_highest_score_takes_part(model):
-    one, other = (Document(id="same", content=text, score=s) for text, s in zip(TEXTS, (1, 2)))
+    one, other = (
+        Document(id="same", content=text, score=s)
+        for text, s in zip(TEXTS[:2], (1, 2), strict=True)
+    )
 
     (found,) = SecondpassRanker(model=model).run(query=QUERY, documents=[one, other, one])[
         "documents"
