@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from copy import deepcopy
 
 import pytest
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read when it is imported; it sends otherwise
 
 pytest.importorskip("haystack", reason="could not import haystack")
 
