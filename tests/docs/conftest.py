@@ -110,6 +110,7 @@ def workspace(tmp_path: Path, my_encoder: Path, monkeypatch: pytest.MonkeyPatch)
         "HOME": str(home),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "HF_HUB_OFFLINE": "1",
+        "HAYSTACK_TELEMETRY_ENABLED": "False",
         # 50 candidates a search would test the pages no better than 3.
         "SECONDPASS_DEPTH": "3",
         # Other tests run beside this one, and OpenBLAS's threads wait for one another by spinning.

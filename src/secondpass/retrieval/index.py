@@ -100,6 +100,10 @@ class Index:
             raise InvalidInput(f"documents='{documents}' is a single str; pass ['{documents}']")
         return self._store.delete(documents)
 
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages with these ids, in this order; ids that are not there are left out."""
+        return self._store.get(ids)
+
     def count(self, where: Filter | None = None) -> int:
         """How many passages pass the filter."""
         return self._store.count(where)
