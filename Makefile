@@ -13,6 +13,7 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
+GROUPS ?=
 CLANG ?= clang++
 ARM_CXX ?= aarch64-linux-gnu-g++
 ARM_RUN ?= qemu-aarch64
@@ -32,7 +33,7 @@ core_build := cmake -S . -D SECONDPASS_EXTENSION=OFF -D SECONDPASS_WERROR=ON
 native_tests := tests/test_native.py tests/unit/engine/test_native_backend.py \
 	tests/conformance/test_backends.py::test_backend
 
-.PHONY: help demo test lint types format bench peers check-fallback check-arm sanitize fuzz clean
+.PHONY: help demo test hosts test-hosts lint types format bench peers check-fallback check-arm sanitize fuzz clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -50,6 +51,13 @@ demo: $(core) ## Index docs/ and search it, before and after the second pass
 # One thread a worker for the libraries of the tests: more would wait for each other.
 test: $(dev) ## Run the tests; PYTEST_ARGS="-k words" narrows them
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest $(PYTEST_ARGS)
+
+# Newest and oldest versions of each host, in environments of their own: GROUPS="langchain" narrows.
+hosts: $(dev) ## Make the environments of the host frameworks in build/hosts
+	$(bin)/python tests/hosts/environments.py make $(GROUPS)
+
+test-hosts: $(dev) ## Run the tests of the guests in each host's own environment; GROUPS="..." narrows
+	$(bin)/python tests/hosts/environments.py test $(GROUPS)
 
 lint: $(dev) ## Check style, format and the direction of imports
 	$(bin)/ruff check

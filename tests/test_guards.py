@@ -53,6 +53,10 @@ def test_with_a_mark():
 def test_of_hardware():
     pass
 
+@pytest.mark.skip(reason="needs the host langchain_core")
+def test_of_a_host():
+    pass
+
 @pytest.mark.xfail
 def test_that_fails_as_expected():
     raise ValueError
@@ -73,10 +77,16 @@ def test_no_skips_turns_each_kind_of_skip_into_a_failure(pytester, monkeypatch):
     monkeypatch.setenv("SECONDPASS_NO_SKIPS", "1")
     result = run_skipping_tests(pytester)
     # A skip before the test's own lines counts as an error: fixture, mark, module.
-    result.assert_outcomes(failed=1, errors=3, skipped=1, xfailed=1)
+    result.assert_outcomes(failed=1, errors=3, skipped=2, xfailed=1)
     result.stdout.fnmatch_lines(["*skipped where no skip is allowed: a part is missing*"])
+
+
+def test_a_host_that_is_absent_from_its_own_environment_is_a_failure(pytester, monkeypatch):
+    monkeypatch.setenv("SECONDPASS_NO_SKIPS", "1")
+    monkeypatch.setenv("SECONDPASS_HOSTS", "langchain")
+    run_skipping_tests(pytester).assert_outcomes(failed=1, errors=4, skipped=1, xfailed=1)
 
 
 def test_skips_stay_skips_where_nothing_forbids_them(pytester, monkeypatch):
     monkeypatch.delenv("SECONDPASS_NO_SKIPS", raising=False)
-    run_skipping_tests(pytester).assert_outcomes(skipped=5, xfailed=1)
+    run_skipping_tests(pytester).assert_outcomes(skipped=6, xfailed=1)

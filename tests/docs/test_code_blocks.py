@@ -2,16 +2,19 @@
 
 A comment `<!-- not run: why -->` above a block leaves it out. The word `checked` after a block's
 language compares what is printed with what the page shows; a text block with it holds the output of
-the python block before it.
+the python block before it. A page whose first line is `<!-- needs: module -->` runs where that module
+is installed: in an environment of its host only such pages run.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,9 @@ EXAMPLES = {
 RUN = {"python", "console"}
 SHOWN = {"text", "json", "jsonl", "toml"}
 NOT_RUN = "not run:"
+NEEDS = "<!-- needs:"
 MOST_NOT_RUN = 3
+SCREEN = 40  # lines
 CHECKED = " checked"
 
 
@@ -51,6 +56,26 @@ def blocks_of(page: Path) -> Iterator[Block]:
             yield Block(page, token.map[0] + 1, language, token.content, checked, comment)
         html = token.content.strip() if token.type == "html_block" else ""
         comment = html.removeprefix("<!--").removesuffix("-->").strip()
+
+
+def needed(page: Path) -> list[str]:
+    """The modules that the page's first line says it needs."""
+    first = page.read_text(encoding="utf-8").partition("\n")[0]
+    if not first.startswith(NEEDS):
+        return []
+    return first.removeprefix(NEEDS).removesuffix("-->").replace(",", " ").split()
+
+
+def missing(page: Path) -> list[str]:
+    """Those of its modules that are absent here; the parent of a submodule must be there to look."""
+    return [name for name in needed(page) if find_spec(name.partition(".")[0]) is None]
+
+
+def pages_to_run() -> list[Path]:
+    """All pages; in a host's own environment those that need what is there, but no core page."""
+    if not os.environ.get("SECONDPASS_HOSTS"):
+        return PAGES
+    return [page for page in PAGES if needed(page) and not missing(page)]
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -117,8 +142,10 @@ def run_console(block: Block) -> str:
     return "".join(shown)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run_in_order(page, workspace, python):
+    if absent := missing(page):
+        pytest.skip(f"needs the host {', '.join(absent)}: make test-hosts")
     output = ""
     for block in blocks_of(page):
         if block.language in RUN and not block.comment.startswith(NOT_RUN):
@@ -176,6 +203,14 @@ def test_what_is_not_run_is_little_and_says_why():
     for block in left_out:
         assert block.language in RUN, f"{block}: '{block.language}' is never run"
         assert len(block.comment) > len(NOT_RUN) + 10, f"{block}: give a reason"
+
+
+def test_a_guest_has_a_page_of_one_screen():
+    pages = [page for page in PAGES if page.parent.name == "guests"]
+
+    assert pages
+    for page in pages:
+        assert len(page.read_text(encoding="utf-8").splitlines()) <= SCREEN, page
 
 
 def test_each_comment_above_a_block_is_understood():
