@@ -12,10 +12,10 @@ from secondpass.errors import InvalidInput
 
 pytest.importorskip("dbgpt.rag.retriever.rerank")
 
-from dbgpt.core import Chunk  # noqa: E402
-from dbgpt.rag.retriever.embedding import EmbeddingRetriever  # noqa: E402
+from dbgpt.core import Chunk
+from dbgpt.rag.retriever.embedding import EmbeddingRetriever
 
-from secondpass.integrations.dbgpt import SecondpassEmbeddings, SecondpassRanker  # noqa: E402
+from secondpass.integrations.dbgpt import SecondpassEmbeddings, SecondpassRanker
 
 
 class Shelf:

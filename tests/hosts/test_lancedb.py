@@ -34,9 +34,7 @@ def table_of(tmp_path):
         table = database.create_table(f"texts{len(made)}", schema=FIELDS)
         made.append(table)
         if texts:
-            table.add(
-                [{"id": i, "text": text, "vector": [i, 1.0]} for i, text in enumerate(texts)]
-            )
+            table.add([{"id": i, "text": text, "vector": [i, 1.0]} for i, text in enumerate(texts)])
         if words:
             table.create_fts_index("text")
         return table

@@ -14,7 +14,7 @@ from secondpass.integrations.txtai import CrossEncoder
 def guest_of(model) -> Guest:
     similarity = CrossEncoder(model)
     return Guest(
-        rerank=lambda query, texts: similarity(query, texts),
+        rerank=similarity,
         score_of=lambda ranked: ranked.probability,
     )
 

@@ -23,7 +23,6 @@ def ran(name: str, *arguments: str | Path) -> tuple[list[str], list[str]]:
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    print(done.stdout)
     lines = done.stdout.splitlines()
     first, second = lines.index("before"), lines.index("after")
     return lines[first + 1 : second], lines[second + 1 :]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from secondpass.engine.cross_encoder import DEFAULT_MODEL, CrossEncoder
 from secondpass.errors import InvalidInput
@@ -74,7 +73,7 @@ class SecondpassReranker(Reranker):  # type: ignore[misc,unused-ignore]
         )
 
 
-def words_of(query: Any) -> str:
+def words_of(query: object) -> str:
     """The words of a search: a str, or one of LanceDB's full-text queries that holds words.
 
     Raises InvalidInput for a query that is made of several others.

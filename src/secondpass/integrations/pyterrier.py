@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from secondpass.engine.cross_encoder import DEFAULT_MODEL, CrossEncoder
 from secondpass.integrations.loading import host, load
@@ -43,7 +42,8 @@ class SecondpassReranker(pt.Transformer):  # type: ignore[misc,unused-ignore]
         order: list[int] = []
         scores: list[float] = []
         for rows in frame.groupby("qid", sort=False).indices.values():
-            texts = [_text(value) for value in frame[self.text_field].iloc[rows]]
+            values = frame[self.text_field].iloc[rows]
+            texts = ["" if pd.isna(value) else value for value in values]
             for line in self.model.rerank(frame["query"].iloc[rows[0]], texts):
                 order.append(int(rows[line.index]))
                 scores.append(line.score)
@@ -53,7 +53,3 @@ class SecondpassReranker(pt.Transformer):  # type: ignore[misc,unused-ignore]
 
     def __repr__(self) -> str:
         return "SecondpassReranker()"
-
-
-def _text(value: Any) -> Any:
-    return "" if pd.isna(value) else value
