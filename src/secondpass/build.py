@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InvalidInput
+from secondpass.errors import InvalidInput, SecondpassError
 from secondpass.settings import FILE, PREFIX, Settings
 
 if TYPE_CHECKING:
+    from mcp.server import MCPServer
+
     from secondpass.engine import CrossEncoder
     from secondpass.evaluation import Engine, Setup
     from secondpass.ingest import Failure, Skip
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from secondpass.pipeline import Pipeline
     from secondpass.protocols import Encoder
     from secondpass.retrieval.migrate import Migration
-    from secondpass.types import Filter, Passage
+    from secondpass.types import Filter, Finding, Passage
 
 
 def settings(flags: Mapping[str, Any]) -> Settings:
@@ -30,6 +33,26 @@ def settings(flags: Mapping[str, Any]) -> Settings:
         raise InvalidInput(f"{PREFIX}CONFIG names '{named}', which is no file; correct or unset it")
     file = Path(named or FILE)
     return Settings.read(flags, os.environ, file if file.is_file() else None)
+
+
+def unknown_variables() -> list[str]:
+    """The variables of the environment that look like settings and are none."""
+    known = {f"{PREFIX}{field.name.upper()}" for field in fields(Settings)} | {f"{PREFIX}CONFIG"}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def examined(chosen: Settings) -> list[Finding]:
+    """What is found in the files of the cross-encoder that the settings name."""
+    from secondpass.engine.examine import examine
+    from secondpass.engine.locate import locate
+    from secondpass.types import Finding
+
+    try:
+        folder = locate(chosen.model, revision=chosen.revision, offline=chosen.offline)
+    except SecondpassError as error:
+        found, _, advice = str(error).rpartition("; ")
+        return [Finding("files", found, advice, amiss=True)]
+    return examine(folder)
 
 
 def reranker(chosen: Settings) -> CrossEncoder:
@@ -91,18 +114,41 @@ def _encoder(chosen: Settings, name: str) -> Encoder:
 
 
 def pipeline(
-    chosen: Settings, opened: Index, *, rerank: bool = True, where: Filter | None = None
+    chosen: Settings,
+    opened: Index,
+    *,
+    rerank: bool = True,
+    where: Filter | None = None,
+    loaded: CrossEncoder | None = None,
 ) -> Pipeline:
-    """First stage and reranker; the first stage alone with `rerank=False`."""
+    """First stage and reranker, which may be loaded already; without one if `rerank` is False."""
     from secondpass.pipeline import Pipeline
 
     return Pipeline(
         opened.retriever(where, first_stage=chosen.first_stage),
-        reranker(chosen) if rerank else None,
+        (loaded or reranker(chosen)) if rerank else None,
         depth=chosen.depth,
         blend=chosen.blend,
         budget_ms=chosen.budget_ms if rerank else None,
     )
+
+
+@contextmanager
+def agent_server(chosen: Settings) -> Iterator[MCPServer[None]]:
+    """The tools of `secondpass mcp`: the model is loaded at once, the index at the first search."""
+    from importlib.metadata import version
+
+    from secondpass.integrations.mcp import agent_server as serve
+
+    with ExitStack() as stack:
+        loaded = stack.enter_context(reranker(chosen))
+
+        def open_pipeline() -> Pipeline:
+            opened = index(chosen)
+            stack.callback(opened.close)
+            return pipeline(chosen, opened, loaded=loaded)
+
+        yield serve(loaded, open_pipeline, version=version("secondpass"))
 
 
 def passages(

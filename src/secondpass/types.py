@@ -206,3 +206,16 @@ class Hit:
     def moved(self) -> int:
         """How many ranks the reranker lifted the passage; negative where it fell."""
         return self.first_stage.rank - self.rank
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what was found, and what to do where something is amiss.
+
+    `amiss` is what keeps secondpass, or the model, from working; advice may come without it.
+    """
+
+    subject: str
+    found: str
+    advice: str = ""
+    amiss: bool = False

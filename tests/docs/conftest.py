@@ -98,7 +98,7 @@ def workspace(tmp_path: Path, my_encoder: Path, monkeypatch: pytest.MonkeyPatch)
     home = tmp_path / "home"
     folder = home / "you"
     # Two pages a language are enough to search in, and the long ones would take the time of many.
-    long_pages = shutil.ignore_patterns("command-line.md", "python.md")
+    long_pages = shutil.ignore_patterns("command-line.md", "python.md", "guests")
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=long_pages)
     shutil.copytree(my_encoder, folder / "my-encoder", copy_function=os.link)
     for name, text in (FILES | {"report.pdf": PDF}).items():

@@ -16,7 +16,14 @@ from typing import Annotated
 
 import typer
 
-from secondpass.cli import benchmarking, collection, indexing, searching
+from secondpass.cli import (
+    benchmarking,
+    collection,
+    examining,
+    indexing,
+    searching,
+    serving,
+)
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
 
@@ -83,6 +90,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
         ],
     ),
     "info": (collection.info, ["secondpass info --index my.index"]),
+    "doctor": (
+        examining.doctor,
+        ["secondpass doctor", "secondpass doctor --model ./my-cross-encoder --index my.index"],
+    ),
+    "mcp": (serving.mcp, ["secondpass mcp --index my.index"]),
     "bench": (
         benchmarking.bench,
         [

@@ -54,13 +54,20 @@ def bundled_encoders() -> list[str]:
 
 
 def locate(
-    model: str | Path, *, revision: str | None = None, offline: bool = False, onnx: bool = False
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    onnx: bool = False,
+    cache: Path | None = None,
+    token: str | bool | None = None,
 ) -> Path:
     """The folder with the model's files; a bundled name goes before a folder, a folder before the hub.
 
-    A hub name ('organisation/model') is fetched into the hub's own cache, at `revision` (a branch,
-    tag or commit), unless `offline` or HF_HUB_OFFLINE asks for what is cached; with `onnx` its ONNX
-    graph is fetched in place of its weights. Raises ModelError.
+    A hub name ('organisation/model') is fetched into `cache`, None being the hub's own, at `revision`
+    (a branch, tag or commit), unless `offline` or HF_HUB_OFFLINE asks for what is cached; with `onnx`
+    its ONNX graph is fetched in place of its weights. `token` is the hub's: None takes the saved one,
+    False none. Raises ModelError.
     """
     name = str(model)
     if name in _bundled_names():
@@ -68,7 +75,7 @@ def locate(
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
     if HUB_NAME.fullmatch(name) and not Path(name).exists():
-        return _fetch(name, revision, offline=offline, onnx=onnx)
+        return _fetch(name, revision, offline=offline, onnx=onnx, cache=cache, token=token)
     raise ModelError(
         f"'{name}' is no folder and no bundled model; expected one of "
         f"{', '.join(_bundled_names())}, "
@@ -76,7 +83,15 @@ def locate(
     )
 
 
-def _fetch(name: str, revision: str | None, *, offline: bool, onnx: bool) -> Path:
+def _fetch(
+    name: str,
+    revision: str | None,
+    *,
+    offline: bool,
+    onnx: bool,
+    cache: Path | None,
+    token: str | bool | None,
+) -> Path:
     # here and not above: most calls need no hub, and its client takes its time to import
     from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import (
@@ -96,10 +111,12 @@ def _fetch(name: str, revision: str | None, *, offline: bool, onnx: bool) -> Pat
                 revision=revision,
                 allow_patterns=wanted if onnx else FILES,
                 local_files_only=offline,
+                cache_dir=cache,
+                token=token,
             )
         )
         if not onnx and not offline and not any(folder.glob("*.safetensors")):
-            raise no_weights(at, list_repo_files(name, revision=revision))
+            raise no_weights(at, list_repo_files(name, revision=revision, token=token))
         return folder
     except GatedRepoError as error:
         raise ModelError(

@@ -50,3 +50,16 @@ def load(
     return CrossEncoder.load(
         model, revision=revision, offline=offline, limits=Limits(max_tokens=max_tokens)
     )
+
+
+def check_devices(devices: object) -> None:
+    """Raise InvalidInput for a device that is not the CPU."""
+    named = [devices] if isinstance(devices, str) or devices is None else devices
+    if not isinstance(named, list | tuple):
+        named = [named]
+    for device in named:
+        if device is not None and str(device).partition(":")[0] != "cpu":
+            raise InvalidInput(
+                f"the device is '{device}'; expected 'cpu' or None: secondpass computes on the CPU; "
+                "leave it out"
+            )
