@@ -1,6 +1,6 @@
 """DB-GPT's example of a cross-encoder, with our encoder and ranker in place of downloads.
 
-python examples/guests/dbgpt_awel.py "what is awel talk about" awel.md
+python examples/guests/dbgpt_awel.py "What is AWEL?" awel.md
 """
 
 from __future__ import annotations

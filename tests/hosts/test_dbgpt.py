@@ -159,7 +159,7 @@ def test_the_documented_example_runs_with_the_imports_changed(shared_data):
     pytest.importorskip("chromadb")
 
     page = shared_data / "tutorials" / "dbgpt_awel.md"
-    before, after = ran("dbgpt_awel.py", "what is awel talk about", page)
+    before, after = ran("dbgpt_awel.py", "What is AWEL?", page)
 
     assert len(before) >= len(after) == 3
     assert "Agentic Workflow Expression Language" in after[0]
