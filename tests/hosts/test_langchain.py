@@ -280,6 +280,7 @@ def test_what_a_store_cannot_keep_is_an_error(tmp_path, caplog):
 
 def test_the_notebook_runs_over_faiss(shared_data):
     pytest.importorskip("faiss")
+    pytest.importorskip("langchain_classic")
     done = subprocess.run(
         [
             sys.executable,
