@@ -23,13 +23,20 @@ def result(name: str) -> dict:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def sets() -> dict[str, str]:
+    """The sets that were measured."""
+    return {
+        name: title for name, title in SETS.items() if (RESULTS / f"quality-{name}.json").is_file()
+    }
+
+
 def quality() -> str:
     """nDCG@10 of the first stages and of what the second pass makes of them."""
     lines = [
         "| nDCG@10 | BM25 | hybrid, `static` beside it | hybrid, reranked (the default) |",
         "|---|---|---|---|",
     ]
-    for name, title in SETS.items():
+    for name, title in sets().items():
         figures = result(f"quality-{name}")
         values, default = figures["ndcg_cut_10"], "hybrid > mini@int8 + 0.3 first"
         low, high = figures["difference_to_lexical_95"][default]
@@ -44,7 +51,7 @@ def quality() -> str:
 def precision() -> str:
     """What int8 costs, in the computing and in the file."""
     costs, overlaps, stored = [], [], []
-    for name, title in SETS.items():
+    for name, title in sets().items():
         figures = result(f"quality-{name}")
         values = figures["ndcg_cut_10"]
         costs.append(

@@ -22,7 +22,7 @@ def home(tmp_path_factory, checkpoint):
     lines = [json.dumps({"_id": id, "text": text}) for id, text in TEXTS.items()]
     (home / "records.jsonl").write_text("\n".join(lines))
     (home / "model").symlink_to(checkpoint("bert"))
-    done = secondpass("index", "records.jsonl", "-i", "my.index", cwd=home)
+    done = secondpass("index", "records.jsonl", "-i", "my.index", "--encoder", "none", cwd=home)
     assert done.returncode == 0, done.stderr
     return home
 

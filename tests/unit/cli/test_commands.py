@@ -475,7 +475,7 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path):
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
 
-    assert running.returncode == 130
+    assert running.returncode == 130, told
     assert "run the same command again to continue" in told
     assert "Traceback" not in told
     kept = json.loads(secondpass("info", "--json", cwd=tmp_path).stdout)["documents"]

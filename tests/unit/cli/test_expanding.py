@@ -21,7 +21,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     lines = [json.dumps({"_id": id, "text": text}) for id, text in TEXTS.items()]
     (home / "records.jsonl").write_text("\n".join(lines))
-    done = secondpass("index", "records.jsonl", "-i", "my.index", cwd=home)
+    done = secondpass("index", "records.jsonl", "-i", "my.index", "--encoder", "none", cwd=home)
     assert done.returncode == 0, done.stderr
     return home
 
@@ -138,7 +138,7 @@ def test_near_duplicates_share_a_score_and_say_so(home, checkpoint, tmp_path):
     texts = [text, text.replace("deep", "dark"), "a panda"]
     lines = [json.dumps({"_id": f"d{at}", "text": text}) for at, text in enumerate(texts)]
     (tmp_path / "records.jsonl").write_text("\n".join(lines))
-    secondpass("index", "records.jsonl", "-i", "my.index", cwd=tmp_path)
+    secondpass("index", "records.jsonl", "-i", "my.index", "--encoder", "none", cwd=tmp_path)
     options = ["-i", "my.index", "-m", checkpoint("bert"), "--near-duplicates", "0.6"]
 
     done = secondpass("search", "quick panda deep", *options, "-f", "json", cwd=tmp_path)

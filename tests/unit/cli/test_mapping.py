@@ -73,7 +73,9 @@ def test_what_makes_no_sense_is_refused_and_leaves_the_page_as_it_was(
 
 
 def test_an_index_without_vectors_says_what_to_do(home, tmp_path):
-    secondpass("index", home / "records.jsonl", "-i", "plain.index", cwd=tmp_path)
+    secondpass(
+        *("index", home / "records.jsonl", "-i", "plain.index", "--encoder", "none"), cwd=tmp_path
+    )
     done = secondpass("map", "-i", "plain.index", "--out", "map.html", cwd=tmp_path)
 
     assert done.returncode == 1
