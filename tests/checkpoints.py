@@ -6,6 +6,7 @@ They have every feature that tells the families apart, at a size that is built i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -38,8 +39,18 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
+def word_pieces(specials: list[str]) -> dict[str, int]:
+    """The characters of CORPUS and its longer words; training would number them anew each time."""
+    words = {word for text in CORPUS for word in re.findall(r"[a-z]+|[^a-z\s]", text.lower())}
+    characters = sorted(set("".join(words)))
+    pieces = [*specials, *characters, *(f"##{one}" for one in characters)]
+    pieces += sorted(word for word in words if len(word) > 1)
+    pieces += [f"[unused{at}]" for at in range(180 - len(pieces))]
+    return {piece: at for at, piece in enumerate(pieces)}
+
+
 def build_tokenizer(family: str):
-    """A tokenizer of the family's kind, trained on CORPUS: WordPiece, byte BPE or Unigram."""
+    """A tokenizer of the family's kind, made from CORPUS: WordPiece, byte BPE or Unigram."""
     from tokenizers import (
         Tokenizer,
         decoders,
@@ -52,13 +63,10 @@ def build_tokenizer(family: str):
 
     if family == "bert":
         specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer = Tokenizer(models.WordPiece(word_pieces(specials), unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer()
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=300, special_tokens=specials, show_progress=False
-        )
-        tokenizer.train_from_iterator(CORPUS, trainer)
+        tokenizer.add_special_tokens(specials)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",

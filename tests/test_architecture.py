@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -245,6 +246,7 @@ RULES: list[Rule] = [
 ]
 
 
+@cache
 def read_all(package: Path) -> list[Source]:
     return [Source.read(file, package) for file in sorted(package.rglob("*.py"))]
 

@@ -298,6 +298,9 @@ def z_scores(scores: Sequence[float]) -> list[float]:
     """How many standard deviations each score lies above the mean; all 0 where they are equal."""
     if not scores:
         return []
-    mean = math.fsum(scores) / len(scores)
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
-    return [(score - mean) / deviation if deviation > 0 else 0.0 for score in scores]
+    # Less the first: the mean of equal numbers may be another number, by rounding, and so a
+    # deviation out of nothing.
+    rest = [score - scores[0] for score in scores]
+    mean = math.fsum(rest) / len(rest)
+    deviation = math.sqrt(math.fsum((one - mean) ** 2 for one in rest) / len(rest))
+    return [(one - mean) / deviation if deviation > 0 else 0.0 for one in rest]

@@ -3,10 +3,12 @@ from __future__ import annotations
 import inspect
 import json
 
+import numpy as np
 import pytest
 
 from hosts.conformance import GUEST_CHECKS, QUERY, TEXTS, Guest
 from hosts.tutorials import ran
+from secondpass import CrossEncoder
 from secondpass.errors import InvalidInput
 from secondpass.integrations.milvus import CrossEncoderRerankFunction, RerankResult
 
@@ -59,8 +61,9 @@ def test_the_checkpoint_says_what_a_score_is_unless_the_caller_does(own_checkpoi
         for name, given in (("own", None), ("class", Sigmoid), ("object", Sigmoid()))
     }  # fmt: skip
 
-    assert max(scores["own"]) > 1 or min(scores["own"]) < 0
-    assert all(0 < score < 1 for score in scores["class"])
+    raw = CrossEncoder.load(logits).score([(QUERY, text) for text in TEXTS])
+    np.testing.assert_allclose(scores["own"], sorted(raw, reverse=True), rtol=1e-6)
+    np.testing.assert_allclose(scores["class"], 1 / (1 + np.exp(-np.sort(raw)[::-1])), rtol=1e-6)
     assert scores["class"] == scores["object"]
 
 

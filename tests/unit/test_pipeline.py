@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secondpass.engine import CrossEncoder
@@ -229,6 +229,8 @@ def test_senseless_calls_are_refused(call):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=20), st.floats(0.1, 10), st.floats(-10, 10))
+@example([699051.538809106] * 3, 1.0, 0.0)
+@example([699051.538809106, 699051.538809106, 699051.5388091061], 1.0, 0.0)
 def test_z_scores_have_no_scale(scores, factor, shift):
     values = z_scores(scores)
 

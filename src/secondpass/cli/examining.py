@@ -83,17 +83,16 @@ def machine(chosen: Settings) -> list[Finding]:
 
     cores = Finding("cores", f"{usable_cores()} that this process may use")
     try:
-        from secondpass._native import instruction_sets
+        from secondpass._native import instruction_sets, kernel_names
     except ImportError as error:
         advice = "install a C++ compiler and then secondpass anew: it will be many times faster"
         return [Finding("backend", f"numpy alone; no native kernels ({error})", advice), cores]
-    best = (*instruction_sets(), "portable")
-    wanted = chosen.instruction_set if chosen.instruction_set != "auto" else best[0]
+    wanted = chosen.instruction_set if chosen.instruction_set != "auto" else kernel_names()[0]
     advice = ""
     if wanted == "portable":
         advice = "no vector instructions are used: a newer processor will be many times faster"
     precision = Compute(chosen.precision, chosen.threads, chosen.instruction_set).precision
-    has = ", ".join(best[:-1]) or "none that the kernels use"
+    has = ", ".join(instruction_sets()) or "none that the kernels use"
     return [
         Finding("backend", f"{chosen.backend}, precision {precision}"),
         Finding("instructions", f"{wanted}; the processor has {has}", advice),

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
@@ -25,20 +26,19 @@ def extras() -> list[Finding]:
 
 
 def _findings(wanted: Mapping[str, list[str]]) -> Iterator[Finding]:
-    absent = []
-    for extra, names in wanted.items():
-        have = {name: _version(name) for name in names}
-        if None in have.values():
-            absent.append(extra)
-            continue
-        found = ", ".join(f"{name} {installed}" for name, installed in have.items())
-        trouble = _import_trouble(f"secondpass.integrations.{extra.replace('-', '_')}")
+    have = {extra: {name: _version(name) for name in names} for extra, names in wanted.items()}
+    here = {extra: found for extra, found in have.items() if None not in found.values()}
+    modules = [f"secondpass.integrations.{extra.replace('-', '_')}" for extra in here]
+    with ThreadPoolExecutor() as pool:
+        troubles = list(pool.map(_import_trouble, modules))
+    for (extra, versions), trouble in zip(here.items(), troubles, strict=True):
+        found = ", ".join(f"{name} {installed}" for name, installed in versions.items())
         if trouble:
             advice = f"pip install --upgrade 'secondpass[{extra}]'"
             yield Finding(extra, f"{found}: {trouble}", advice, amiss=True)
         else:
             yield Finding(extra, found)
-    if absent:
+    if absent := [extra for extra in wanted if extra not in here]:
         advice = "pip install 'secondpass[NAME]' adds one"
         yield Finding("not installed", ", ".join(absent), advice)
 

@@ -463,14 +463,16 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path):
         for number in range(60_000):
             text = f"record {number} about pandas " * 10
             file.write(json.dumps({"_id": f"r{number}", "text": text}) + "\n")
-    command = [sys.executable, "-c", "from secondpass.cli import main; main()"]
+    # A shell that runs the tests in the background has them ignore interrupts, and so this too.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from secondpass.cli import main; main()"
+    )
     running = subprocess.Popen(
-        [*command, "index", "many.jsonl"],
+        [sys.executable, "-c", program, "index", "many.jsonl"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs the tests in the background has them ignore interrupts, and so this too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     log = tmp_path / "secondpass.index-wal"
     deadline = time.monotonic() + 60

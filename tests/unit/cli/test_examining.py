@@ -9,6 +9,10 @@ import sys
 
 import pytest
 
+from secondpass.build import examined
+from secondpass.cli.examining import machine
+from secondpass.settings import Settings
+
 
 def doctor(*arguments: object, cwd, **environment) -> subprocess.CompletedProcess[str]:
     plain = {name: value for name, value in os.environ.items() if "SECONDPASS" not in name}
@@ -62,9 +66,18 @@ def test_what_is_amiss_has_advice_and_an_exit_code(tmp_path, own_checkpoint):
     ("model", "said"),
     [("no/where", "not in the local cache"), ("./none", "is no folder and no bundled model")],
 )
-def test_a_model_that_is_nowhere_is_amiss(model, said, tmp_path):
-    done = doctor("--model", model, "--offline", cwd=tmp_path, HF_HUB_OFFLINE="1")
+def test_a_model_that_is_nowhere_is_amiss(model, said):
+    [finding] = examined(Settings(model=model, offline=True))
 
-    assert done.returncode == 1
-    assert said in done.stdout
-    assert done.stdout.endswith("\n1 thing amiss\n")
+    assert finding.amiss
+    assert said in finding.found
+    assert finding.advice
+
+
+def test_the_kernels_are_those_that_compute(tmp_path):
+    native = pytest.importorskip("secondpass._native")
+
+    found = {finding.subject: finding.found for finding in machine(Settings())}
+    assert found["instructions"].startswith(f"{native.kernel_names()[0]}; the processor has ")
+    found = {one.subject: one for one in machine(Settings(instruction_set="portable"))}
+    assert "a newer processor" in found["instructions"].advice
