@@ -7,11 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from preloaded import client
+
 
 def secondpass(
     *arguments: object, stdin: str | None = None, cwd: Path | None = None, **environment
 ):
+    # What Python reads when it starts is beyond a fork.
+    plain = any(name.startswith("PYTHON") for name in environment)
     command = [sys.executable, "-c", "from secondpass.cli import main; main()"]
+    command = command if plain else [str(client())]
     return subprocess.run(
         [*command, *map(str, arguments)],
         input=stdin,

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bi_encoders import write_modules
+from preloaded import client
 from secondpass.engine.locate import locate as bundled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +109,9 @@ def workspace(tmp_path: Path, my_encoder: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv(name)
     environment = {
         "HOME": str(home),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join(
+            [str(client().parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
         "HF_HUB_OFFLINE": "1",
         "HAYSTACK_TELEMETRY_ENABLED": "False",
         # 50 candidates a search would test the pages no better than 3.
