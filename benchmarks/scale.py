@@ -107,10 +107,14 @@ def grow(path: Path, encoder: str, sets: list[list[str]], first: int, end: int) 
         start = time.perf_counter()
         index.add(passages(sets, first, end))
         seconds = time.perf_counter() - start
-    size = sum(file.stat().st_size for file in path.parent.glob(path.name + "*"))
+        start = time.perf_counter()
+        index.flush()
+        flushed = time.perf_counter() - start
+        size = index.info().bytes_on_disk
     return {
         "added": end - first,
         "passages_a_second": round((end - first) / seconds, 1),
+        "flush_s": round(flushed, 1),
         "disk_mb": round(size / 1e6, 1),
     }
 

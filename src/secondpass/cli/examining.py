@@ -102,6 +102,8 @@ def machine(chosen: Settings) -> list[Finding]:
 
 def index(chosen: Settings) -> Finding:
     """What the index holds; none is nothing amiss."""
+    from secondpass.retrieval.stores.postings import Postings
+
     if not Path(chosen.index).exists():
         return Finding("index", "none there", "`secondpass index FILES` makes one")
     try:
@@ -110,7 +112,12 @@ def index(chosen: Settings) -> Finding:
     except SecondpassError as error:
         return Finding("index", str(error), "index the documents anew", amiss=True)
     made = "no vectors" if info.encoder is None else f"vectors of {info.encoder.name}"
-    return Finding("index", f"{counted(info.passages, 'passage')}, {made}")
+    advice = ""
+    if chosen.store == "sqlite" and not Postings(Path(chosen.index)).suits(info.passages):
+        advice = (
+            "pip install 'secondpass[tantivy]' and index once more: words are then found faster"
+        )
+    return Finding("index", f"{counted(info.passages, 'passage')}, {made}", advice)
 
 
 def print_sections(sections: Sections) -> None:

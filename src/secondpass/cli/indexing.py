@@ -150,7 +150,9 @@ def _add(opened: Index, stream: Iterable[Passage], shown: Progress) -> AddReport
         shown.update(task, description=f"indexing: {so_far}, {counted(report.passages, 'passage')}")
 
     try:
-        return opened.add(stream, on_progress=on_progress)
+        report = opened.add(stream, on_progress=on_progress)
+        opened.flush()
+        return report
     except KeyboardInterrupt:
         hint(f"interrupted; {so_far} kept; run the same command again to continue")
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ PATHS = """
 SELECT documents.id, (SELECT path FROM passages WHERE document = documents.number LIMIT 1)
 FROM documents ORDER BY documents.number
 """
+
+# A number that tells this file from another that is put in its place.
+IDENTIFY = "INSERT OR IGNORE INTO facts VALUES ('identity', random())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,41 @@ def passage(connection: sqlite3.Connection, id: str) -> Passage | None:
     """The passage with this id, None where there is none."""
     row = connection.execute(f"{_PASSAGES} WHERE passages.id = ?", (id,)).fetchone()
     return None if row is None else _passage(row)
+
+
+def last_number(connection: sqlite3.Connection) -> int:
+    """The highest number that a passage ever had; 0 where there was none."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passages'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def words_after(connection: sqlite3.Connection, number: int) -> Iterator[tuple[int, str]]:
+    """Number and words of the passages with higher numbers, ascending."""
+    found = connection.execute(
+        f"SELECT passages.number, found.* FROM ({_PASSAGES}) AS found JOIN passages USING (id) "
+        "WHERE passages.number > ? ORDER BY passages.number",
+        (number,),
+    )
+    for passage_number, *row in found:
+        yield passage_number, " ".join(terms(_passage(row).text_in_context))
+
+
+def numbered(connection: sqlite3.Connection, number: int) -> Passage | None:
+    """The passage with this number, None where it is gone."""
+    row = connection.execute(f"{_PASSAGES} WHERE passages.number = ?", (number,)).fetchone()
+    return None if row is None else _passage(row)
+
+
+def mean_words(connection: sqlite3.Connection) -> float:
+    """How many words a passage has, in the mean, as FTS5 keeps it: two varints, rows and words."""
+    (block,) = connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
+    values = [0]
+    for byte in block:
+        values[-1] = values[-1] << 7 | byte & 0x7F
+        if byte < 0x80:
+            values.append(0)
+    passages, words, *_ = values
+    return words / passages
 
 
 def document(connection: sqlite3.Connection, number: int, id: str, digest: str) -> IndexedDocument:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from secondpass.errors import StoreError
-from secondpass.retrieval.bm25 import searched_terms
+from secondpass.retrieval.bm25 import inverse_frequency, saturation, searched_terms
 from secondpass.retrieval.documents import (
     check_documents,
     check_no_vectors,
@@ -28,6 +29,7 @@ from secondpass.retrieval.stores import rows
 from secondpass.retrieval.stores.connections import Connections
 from secondpass.retrieval.stores.frequencies import Frequencies
 from secondpass.retrieval.stores.info import StoreInfo
+from secondpass.retrieval.stores.postings import Postings, identity
 from secondpass.retrieval.stores.schema import (
     bytes_on_disk,
     check_place,
@@ -37,6 +39,9 @@ from secondpass.retrieval.stores.schema import (
 )
 from secondpass.retrieval.words import ANALYSER_VERSION, terms
 from secondpass.types import EncoderRecord, Filter, IndexedDocument, Passage
+
+# Postings round lengths, so that a passage may stand some places from where it belongs.
+SPARE = 10
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +57,7 @@ class SqliteStore:
         self._connections = connections
         self._frequencies = Frequencies()
         self._matrices: dict[int, Matrix] = {}  # one, once vectors are searched
+        self._postings = Postings(connections.file)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = True) -> Self:
@@ -154,6 +160,11 @@ class SqliteStore:
             searched = searched_terms(frequencies, passages)
             if not searched or depth < 1:
                 return []
+            if not wanted:
+                weights = {one: inverse_frequency(passages, frequencies[one]) for one in searched}
+                found = _best_by_postings(connection, self._postings, weights, depth)
+                if found is not None:
+                    return found
             expression = " OR ".join(f'"{term}"' for term in searched)
             return _best(connection, expression, min(depth, passages), wanted)
 
@@ -215,12 +226,21 @@ class SqliteStore:
             documents = rows.count(connection, "documents")
             passages = rows.count(connection, "passages")
             version, encoder = version_of(connection), rows.encoder(connection)
-        size = bytes_on_disk(file)
+        size = bytes_on_disk(file) + self._postings.bytes_on_disk()
         return StoreInfo(file, documents, passages, size, version, ANALYSER_VERSION, encoder)
 
     def flush(self) -> None:
-        """Return at once: each write was on the disk before it returned."""
+        """Bring the postings beside a large file up to it; the file itself is on the disk already."""
         self._connections.check_open()
+        with self._connections.reading() as connection:
+            wanted = self._postings.wanted(rows.count(connection, "passages"))
+            named = identity(connection) != 0
+        if wanted and not named:
+            with self._connections.writing() as connection:
+                connection.execute(rows.IDENTIFY)
+        if wanted:
+            with self._connections.reading() as connection:
+                self._postings.write(connection)
 
     def close(self) -> None:
         """Release files, connections and vectors; a later call raises StoreError. Twice is allowed."""
@@ -280,6 +300,39 @@ def _make_folder(folder: Path) -> None:
             f"the folder '{folder}' cannot be made: {error.strerror}; expected a path that can be "
             "written; choose another one"
         ) from error
+
+
+def _best_by_postings(
+    connection: sqlite3.Connection, postings: Postings, weights: Mapping[str, float], depth: int
+) -> list[tuple[str, float]] | None:
+    """What `_best` finds without a filter; None where the postings are of no use."""
+    enough = limit = depth + depth // 4 + SPARE
+    while (numbers := postings.best(connection, weights, limit)) is not None:
+        found = _scored(connection, numbers, weights)
+        # Postings keep what is gone for a while; there may be much of it among the best.
+        if len(found) >= enough or len(numbers) < limit:
+            return found[:depth]
+        limit *= 4
+    return None
+
+
+def _scored(
+    connection: sqlite3.Connection, numbers: Sequence[int], weights: Mapping[str, float]
+) -> list[tuple[str, float]]:
+    """Those passages that are still there with their BM25 scores, best first; as `_best` scores."""
+    mean = rows.mean_words(connection)
+    found = []
+    for number in numbers:
+        passage = rows.numbered(connection, number)
+        if passage is not None:
+            words = terms(passage.text_in_context)
+            there = Counter(words)
+            # In FTS5's order, so that both round alike and ties stay ties.
+            score = 0.0
+            for term, weight in weights.items():
+                score += weight * saturation(there[term], len(words), mean)
+            found.append((-score, number, passage.id))
+    return [(id, -negative) for negative, _, id in sorted(found)]
 
 
 def _best(
