@@ -7,6 +7,7 @@ from letters import Letters
 from secondpass.errors import InvalidInput, StoreError
 from secondpass.retrieval import Index
 from secondpass.retrieval.faiss import FaissRetriever
+from secondpass.retrieval.stores import faiss_file
 from secondpass.retrieval.stores.faiss import FaissStore
 from secondpass.retrieval.stores.sqlite import SqliteStore
 from secondpass.testing import RETRIEVER_CHECKS
@@ -60,6 +61,35 @@ def test_the_file_is_one_that_faiss_reads(tmp_path):
     again = FaissStore.open(tmp_path / "index", create=False)
     assert asked(again) == wanted
     again.close()
+
+
+def test_a_large_file_has_a_byte_a_number_and_finds_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(faiss_file, "LARGE", 200)
+    small = filled(tmp_path / "index", documents=90)
+    asked(small)
+    small.flush()
+    flat = faiss.read_index(str(tmp_path / "index.faiss"))
+    small.close()
+    large = FaissStore.open(tmp_path / "index")
+    for n in range(90, 300):
+        vectors = np.random.default_rng(n).normal(size=(2, 8)).astype(np.float32)
+        passages = tuple(Passage(f"{n}#{i}", "text", f"{n}", metadata={"n": n}) for i in range(2))
+        large.add([IndexedDocument(f"{n}", "1", passages, vectors)])
+    large.delete(["7", "250"])
+    plain = SqliteStore.open(tmp_path / "index")
+    for where in (None, {"n": Range(10, 30)}, {"n": 1000}):
+        assert asked(large, where) == asked(plain, where)
+    large.close()
+
+    there = faiss.read_index(str(tmp_path / "index.faiss"))
+    assert isinstance(faiss.downcast_index(flat.index), faiss.IndexFlatIP)
+    assert isinstance(faiss.downcast_index(there.index), faiss.IndexScalarQuantizer)
+    assert there.ntotal == 596
+    again = FaissStore.open(tmp_path / "index")
+    assert asked(again) == asked(plain)
+    assert again._file._written  # what was read is used as it is
+    again.close()
+    plain.close()
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "text", "flat", "other", "stale"])

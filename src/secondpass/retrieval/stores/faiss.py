@@ -54,12 +54,16 @@ class FaissStore(SqliteStore):
             return [(rows.passage_id(connection, number), score) for number, score in found]
 
     def flush(self) -> None:
-        """Write the FAISS index; all else was on the disk before."""
+        """Write the FAISS index, and the postings beside a large file."""
+        super().flush()
+        self._save()
+
+    def _save(self) -> None:
         with self._connections.reading() as connection:
             self._file.save(connection)
 
     def close(self) -> None:
         """Write the FAISS index and release everything. Closing twice is allowed."""
         if not self._connections.is_closed:
-            self.flush()
+            self._save()
         super().close()
