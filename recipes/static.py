@@ -126,9 +126,9 @@ def tokenised(texts: list[str]) -> Ragged:
     tokenizer = Tokenizer.from_file(str(locate(TOKENIZER_OF) / "tokenizer.json"))
     parts, lengths = [], [0]
     for start in range(0, len(texts), 2000):
-        for coded in tokenizer.encode_batch_fast(
-            texts[start : start + 2000], add_special_tokens=False
-        ):
+        # Queries are typed in small letters; names of few texts would not be found by them.
+        lowered = [text.lower() for text in texts[start : start + 2000]]
+        for coded in tokenizer.encode_batch_fast(lowered, add_special_tokens=False):
             parts.append(np.array(coded.ids, dtype=np.uint16))
             lengths.append(len(coded.ids))
     return Ragged(np.concatenate(parts), np.cumsum(lengths))
@@ -292,7 +292,7 @@ def write(vectors: np.ndarray, folder: Path, plan: Plan, measured: dict[str, flo
         "hidden_dim": vectors.shape[1],
         "normalize": True,
     }
-    facts = {"tokenizer_of": TOKENIZER_OF}
+    facts = {"tokenizer_of": TOKENIZER_OF, "lowercase": True}
     (folder / "secondpass.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     made = {"plan": asdict(plan), "validation": measured}

@@ -32,6 +32,7 @@ NO_LLM = (
     f"{PREFIX}LLM_KEY in the environment"
 )
 OPENAI = "https://api.openai.com/"
+KEYS = ("LLM_KEY", "ENCODER_KEY")  # secrets: of the environment alone, and no settings
 
 
 def settings(flags: Mapping[str, Any]) -> Settings:
@@ -45,7 +46,8 @@ def settings(flags: Mapping[str, Any]) -> Settings:
 
 def unknown_variables() -> list[str]:
     """The variables of the environment that look like settings and are none."""
-    known = {f"{PREFIX}{field.name.upper()}" for field in fields(Settings)} | {f"{PREFIX}CONFIG"}
+    known = {f"{PREFIX}{field.name.upper()}" for field in fields(Settings)}
+    known |= {f"{PREFIX}{name}" for name in ("CONFIG", *KEYS)}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
@@ -116,9 +118,19 @@ def migrate(
 
 
 def _encoder(chosen: Settings, name: str) -> Encoder:
-    from secondpass.engine.encoders import load_encoder
+    from secondpass.engine.encoders import Endpoint, load_encoder
 
-    return load_encoder(name, offline=chosen.offline)
+    url = chosen.encoder_url or f"{OPENAI}v1"
+    there = Endpoint(url=url, key=_key("ENCODER_KEY", url))
+    return load_encoder(name, offline=chosen.offline, endpoint=there)
+
+
+def _key(name: str, url: str) -> str | None:
+    """A secret of the environment; OPENAI_API_KEY where OpenAI itself is asked, and nobody else."""
+    key = os.environ.get(f"{PREFIX}{name}")
+    if key is None and url.startswith(OPENAI):
+        key = os.environ.get("OPENAI_API_KEY")
+    return key or None
 
 
 def pipeline(
@@ -191,12 +203,8 @@ def chat(chosen: Settings) -> Chat:
             f"llm='{chosen.llm}' is asked over the network, but offline was asked for; leave one of "
             "them out"
         )
-    key = os.environ.get(f"{PREFIX}LLM_KEY")
-    if key is None and chosen.llm.startswith(OPENAI):
-        key = os.environ.get("OPENAI_API_KEY")
-    return Chat.open(
-        chosen.llm, model=chosen.llm_model, key=key or None, timeout_s=chosen.llm_timeout_s
-    )
+    key = _key("LLM_KEY", chosen.llm)
+    return Chat.open(chosen.llm, model=chosen.llm_model, key=key, timeout_s=chosen.llm_timeout_s)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Settings:
     index: str = "secondpass.index"  # file of the index
     store: str = "sqlite"  # what holds the index: a name of retrieval.stores
     encoder: str | None = None  # of a new index: a name; None: 'static'; 'none': no vectors
+    encoder_url: str | None = None  # of an 'openai:' encoder, the part before /embeddings
     first_stage: str | None = (
         None  # 'lexical', 'dense', 'hybrid'; None: hybrid where it has vectors
     )

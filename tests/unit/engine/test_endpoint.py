@@ -12,11 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from secondpass import build
 from secondpass.endpoints.post import Post, waiting_time
 from secondpass.engine.encoder_spec import Encoding
 from secondpass.engine.encoders import Endpoint, EndpointEncoder, Usage, load_encoder
 from secondpass.errors import EngineError, InvalidInput
+from secondpass.settings import Settings
 from secondpass.testing import check_encoder
+from secondpass.types import Passage
 
 DIMENSION = 6
 
@@ -111,6 +114,24 @@ def test_by_name_it_asks_the_address_with_the_key_and_the_prompts(server):
     for vector, text in ((query, "query: a"), (passage, "passage: a")):
         expected = np.array(embedding(text))
         np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_settings_name_the_address_and_the_environment_the_key(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "not for others")
+    chosen = {
+        "index": str(tmp_path / "my.index"),
+        "encoder": "openai:tiny",
+        "encoder_url": server.url,
+    }
+    with build.index(Settings(**chosen), create=True) as index:
+        index.add([Passage(id="a", text="a red fox", document="a")])
+    assert "Authorization" not in server.headers[-1]
+
+    monkeypatch.setenv("SECONDPASS_ENCODER_KEY", "k2")
+    assert build.unknown_variables() == []
+    with build.index(Settings(**chosen)) as index:
+        assert index.retriever(first_stage="dense").retrieve("fox", 1)
+    assert server.headers[-1]["Authorization"] == "Bearer k2"
 
 
 def test_texts_are_sent_in_batches_and_equal_ones_once_and_the_cost_is_told(

@@ -283,3 +283,26 @@ def test_native_sums_refuse_what_does_not_fit():
         sums([0], [1], ones[:2])
     with pytest.raises(ValueError, match="score for each piece"):
         kernels.Unigram(["a"], [], 0, bytes(128))
+
+
+def test_small_letters_are_read_where_the_folder_says_so(folder):
+    shutil.copy(locate("mini") / "tokenizer.json", folder)  # one that keeps capitals
+    vectors = np.random.default_rng(3).standard_normal((40_000, DIMENSION)).astype(np.float32)
+    save_file({"embeddings": vectors}, folder / "model.safetensors")
+    texts = ["AWEL and ÉCOLE", "awel and école"]
+    kept = StaticEncoder.load(folder)
+    write_json(folder / "secondpass.json", {"lowercase": True})
+    lowered = StaticEncoder.load(folder)
+
+    assert not np.allclose(*kept.encode_queries(texts))
+    np.testing.assert_array_equal(*lowered.encode_queries(texts))
+    np.testing.assert_array_equal(
+        lowered.encode_queries(texts[1:]), kept.encode_passages(texts[1:])
+    )
+    assert kept.fingerprint != lowered.fingerprint
+
+
+def test_the_bundled_one_knows_no_capitals():
+    encoder = StaticEncoder.load("static")
+
+    np.testing.assert_array_equal(*encoder.encode_passages(["What is AWEL?", "what is awel?"]))

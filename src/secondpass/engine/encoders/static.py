@@ -80,7 +80,8 @@ class StaticEncoder:
         counts = np.zeros(len(texts), dtype=np.int32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             part = slice(start, start + TEXTS_AT_ONCE)
-            ids, counts[part] = self._segmenter.ids(texts[part])
+            read = [text.lower() for text in texts[part]] if self._files.lowercase else texts[part]
+            ids, counts[part] = self._segmenter.ids(read)
             sums[part] = self._sums(ids, counts[part])
         lengths = np.sqrt(np.sum(sums * sums, axis=1))
         empty = lengths == 0

@@ -65,12 +65,15 @@ class StaticFiles:
 
     `unknown` is the token that stands for what the tokenizer does not know and that has no say in
     a vector; None where there is none, or where it has its say, as in sentence-transformers.
+    `lowercase`, which secondpass.json says, is for tokenizers that keep capitals: texts are read in
+    small letters.
     """
 
     vectors: TokenVectors
     tokenizer: Tokenizer
     unknown: int | None
     normalised: bool
+    lowercase: bool
     fingerprint: str
 
     @classmethod
@@ -85,13 +88,16 @@ class StaticFiles:
         stated = read_json(folder / "config.json", optional=True).get("normalize")
         normalised = "Normalize" in modules or bool(stated)
         unknown = _unknown(tokenizer) if ours else None
+        lowercase = bool(read_json(folder / "secondpass.json", optional=True).get("lowercase"))
         facts = {
             "form": FORM,
             "tokenizer": tokenizer_digest(holder),
             "unknown": unknown,
             "normalised": normalised,
+            "lowercase": lowercase,
         }
-        return cls(vectors, tokenizer, unknown, normalised, _fingerprint(facts, tensors))
+        fingerprint = _fingerprint(facts, tensors)
+        return cls(vectors, tokenizer, unknown, normalised, lowercase, fingerprint)
 
 
 def static_modules(folder: Path) -> list[str]:
