@@ -121,6 +121,37 @@ def speed() -> str:
     return "\n".join(lines) + "\n\n" + bounds()
 
 
+def first_stages() -> str:
+    """What each first stage finds, in the mean of the open sets."""
+    found = result("retrieval")
+    names = {
+        "bm25": "BM25",
+        "static": "`static`, bundled",
+        "bm25 + static": "both (the default)",
+        "all-minilm": "all-MiniLM-L6-v2",
+        "bm25 + all-minilm": "BM25 + all-MiniLM-L6-v2",
+        "e5-small": "multilingual-e5-small",
+        "bm25 + e5-small": "BM25 + multilingual-e5-small",
+    }
+    names = {name: title for name, title in names.items() if name in found["mean"]}
+    head = f"first stage, mean of {len(found['sets'])} open sets"
+    lines = [f"| {head} | recall@50 | nDCG@10 |", "|---|---|---|"]
+    for name, title in names.items():
+        values = found["mean"][name]
+        lines.append(f"| {title} | {values['recall_50']:.3f} | {values['ndcg_cut_10']:.3f} |")
+    return "\n".join(lines)
+
+
+def scale() -> str:
+    """The largest index that was asked."""
+    size, figures = max(result("scale")["sizes"].items(), key=lambda one: int(one[0]))
+    return (
+        f"An index of {int(size):,} passages: hybrid in {figures['hybrid']['p50_ms']:.0f} ms, p95 "
+        f"{figures['hybrid']['p95_ms']:.0f} ms, with {figures['resident_mb'] / 1000:.1f} GB of memory "
+        f"and {figures['disk_mb'] / 1000:.1f} GB of disk ([larger ones](docs/en/stores.md))."
+    )
+
+
 def bounds() -> str:
     """How near the processor's own peak that is, and so how much anybody could gain."""
     name = "minilm-l6-tuned"
@@ -151,7 +182,16 @@ def with_figures(readme: str) -> str:
     """README with the part between the markers made anew."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
-    figures = "\n\n".join(filter(None, (quality(), precision(), speed(), footprint(), machine())))
+    parts = (
+        first_stages(),
+        quality(),
+        precision(),
+        speed(),
+        footprint(),
+        scale(),
+        machine(),
+    )
+    figures = "\n\n".join(filter(None, parts))
     return f"{before}{BEGIN}\n{figures}\n\n{END}{after}"
 
 

@@ -221,6 +221,23 @@ def test_a_search_does_not_wait_for_another_writer_of_the_folder(path):
     check(store, path)
 
 
+def test_a_state_that_cannot_be_written_costs_speed_alone(path, caplog):
+    store = SqliteStore.open(path)
+    store.add(documents(0, 50))
+    store.flush()
+    store.add(documents(50, 60))
+    checkpointed(store)
+    blocked = store._postings.folder / "secondpass.json.part"
+    blocked.mkdir()
+
+    assert not used(store)
+    assert "cannot be written" in caplog.text
+    check(store, path)
+    blocked.rmdir()
+    assert used(store)
+    check(store, path)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_child_process_uses_it_too(path):

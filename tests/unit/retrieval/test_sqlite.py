@@ -314,9 +314,10 @@ def test_two_processes_write_at_once(store, tmp_path):
     check_vectors(store)
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_outlives_a_kill(tmp_path):
     chance, acknowledged = random.Random(7), {}
-    for turn in range(10):
+    for turn in range(int(os.environ.get("KILLS", "10"))):  # KILLS=100 makes it thorough
         writer = python(ADD_LOOP, tmp_path / "index.db", f"r{turn}", 100_000)
         assert writer.stdout is not None
         for _ in range(chance.randint(1, 12)):

@@ -180,14 +180,30 @@ class Postings:
 
     def _append(self, connection: sqlite3.Connection, last: int) -> bool:
         """Add the passages up to number `last`; False where another process is writing."""
-        import tantivy
-
         assert self._index is not None
         assert self._state is not None
         try:
             writer = self._index.writer(_WRITER_BYTES, num_threads=1)
-        except ValueError:  # its lock is held
+        except ValueError:  # its lock is held, or the folder may not be written
             return False
+        try:
+            self._write_to(writer, connection)
+            self._index.reload()
+            self._state = _State(self._state.file, last)
+            part = self.folder / f"{_STATE}.part"
+            part.write_text(json.dumps(asdict(self._state)), encoding="utf-8")
+            part.replace(self.folder / _STATE)
+        except (ValueError, OSError) as error:  # a full disk, say: no answer depends on it
+            logger.warning("'%s' cannot be written: %s", self.folder, error)
+            self._index = self._state = None
+            return False
+        return True
+
+    def _write_to(self, writer: tantivy.IndexWriter, connection: sqlite3.Connection) -> None:
+        import tantivy
+
+        assert self._index is not None
+        assert self._state is not None
         # What was committed before a crash is not in the state, but there.
         self._index.reload()
         newest = self._index.searcher().search(
@@ -198,12 +214,6 @@ class Postings:
             writer.add_document(tantivy.Document(number=number, terms=words))
         writer.commit()
         writer.wait_merging_threads()
-        self._index.reload()
-        self._state = _State(self._state.file, last)
-        part = self.folder / f"{_STATE}.part"
-        part.write_text(json.dumps(asdict(self._state)), encoding="utf-8")
-        part.replace(self.folder / _STATE)
-        return True
 
 
 def identity(connection: sqlite3.Connection) -> int:
