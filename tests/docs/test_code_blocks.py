@@ -204,9 +204,7 @@ def test_an_example_runs(name, workspace):
         ),
     ],
 )
-def test_an_example_answers_the_tutorials_question(name, arguments, answer, all_minilm, workspace):
-    if arguments is AWEL:  # small letters: no word of the page for an encoder that knows cases
-        arguments = [*AWEL, all_minilm]
+def test_an_example_answers_the_tutorials_question(name, arguments, answer, workspace):
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)],
         capture_output=True,
