@@ -19,11 +19,17 @@ class HybridRetriever:
     """Fuses what its legs find. Each candidate keeps its rank and score in each leg.
 
     A leg is asked for `leg_depth` candidates, or for more where more are wanted: up to that depth a
-    smaller one gives a prefix of a larger one.
+    smaller one gives a prefix of a larger one. Legs are asked at once, or one after another where
+    they are not `concurrent`.
     """
 
     def __init__(
-        self, legs: Mapping[str, Retriever], fusion: Fusion, *, leg_depth: int = LEG_DEPTH
+        self,
+        legs: Mapping[str, Retriever],
+        fusion: Fusion,
+        *,
+        leg_depth: int = LEG_DEPTH,
+        concurrent: bool = True,
     ) -> None:
         if not legs or leg_depth < 1:
             raise InvalidInput(
@@ -34,6 +40,7 @@ class HybridRetriever:
         self._legs = dict(legs)
         self._fusion = fusion
         self._leg_depth = leg_depth
+        self._concurrent = concurrent
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """At most `depth` candidates, best fused score first.
@@ -44,6 +51,9 @@ class HybridRetriever:
         check_query(query, depth)
         wanted = max(depth, self._leg_depth)
         first, *others = self._legs
+        if not self._concurrent:
+            each = {leg: retriever.retrieve(query, wanted) for leg, retriever in self._legs.items()}
+            return fuse(each, self._fusion)[:depth]
         with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
             running = {leg: pool.submit(self._legs[leg].retrieve, query, wanted) for leg in others}
             found = {first: self._legs[first].retrieve(query, wanted)}

@@ -144,7 +144,11 @@ class Index:
         dense = DenseRetriever(self._store, encoder, where)
         if first_stage == "dense":
             return dense
-        return HybridRetriever({"lexical": lexical, "dense": dense}, fusion or Fusion())
+        legs: dict[str, Retriever] = {"lexical": lexical, "dense": dense}
+        # Two legs that compute in this process wait for Python's lock instead of for each other: at
+        # a million passages p95 was 332 ms at once and 200 ms one after another.
+        concurrent = not self._store.in_process
+        return HybridRetriever(legs, fusion or Fusion(), concurrent=concurrent)
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of these passages, float32[ids, dimension], of length 1.

@@ -85,6 +85,24 @@ def test_the_legs_run_at_the_same_time():
     assert list(found.legs) == ["one", "two", "three"]
 
 
+def test_legs_that_compute_here_run_one_after_another(tmp_path):
+    at_work = threading.Lock()
+
+    class Leg:
+        def retrieve(self, query, depth):
+            assert at_work.acquire(blocking=False)
+            at_work.release()
+            return [Candidate(PASSAGES[0], 1.0, 1)]
+
+    legs = {"one": Leg(), "two": Leg()}
+    (found,) = HybridRetriever(legs, Fusion(), concurrent=False).retrieve("red", 5)
+    assert {leg: rank.rank for leg, rank in found.legs.items()} == {"one": 1, "two": 1}
+    for store, here in (("sqlite", False), ("chroma", True)):
+        pytest.importorskip("chromadb", reason="the extra 'chroma' is not installed")
+        with Index.open(tmp_path / store, store=store, encoder=Letters()) as index:
+            assert index.retriever()._concurrent is here
+
+
 @pytest.mark.parametrize("failing", ["one", "two"])
 def test_the_error_of_a_leg_is_the_error(failing):
     class Leg:

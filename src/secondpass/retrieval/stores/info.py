@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from secondpass.protocols import Store
 from secondpass.types import EncoderRecord
@@ -28,7 +28,12 @@ class StoreInfo:
 
 
 class DescribedStore(Store, Protocol):
-    """What an index asks of its store: the contract, and an account of itself."""
+    """What an index asks of its store: the contract, and an account of itself.
+
+    `in_process` says whether its searches compute here, or wait for a server or a library's threads.
+    """
+
+    in_process: ClassVar[bool]
 
     def info(self) -> StoreInfo:
         """Where the store is and how much it holds."""

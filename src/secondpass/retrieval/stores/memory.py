@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from secondpass.errors import StoreError
 from secondpass.retrieval.bm25 import inverse_frequency, saturation, searched_terms
@@ -71,6 +71,8 @@ class MemoryStore:
 
     Meant for tests and for collections of some thousand passages; each search reads them all.
     """
+
+    in_process: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

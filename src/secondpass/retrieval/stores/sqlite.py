@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from secondpass.errors import StoreError
 from secondpass.retrieval.bm25 import inverse_frequency, saturation, searched_terms
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 class SqliteStore:
     """Passages and their words in one SQLite file. Safe to share by threads, and after a fork."""
+
+    in_process: ClassVar[bool] = True
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections

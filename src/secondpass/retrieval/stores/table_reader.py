@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from secondpass.errors import SecondpassError, StoreError
 from secondpass.retrieval.documents import no_vectors, unknown_passage
@@ -40,6 +40,8 @@ WINDOW = 1000
 
 class TableReader:
     """Reads passages in a vector database. Safe to share by threads, not with a forked child."""
+
+    in_process: ClassVar[bool] = False
 
     def __init__(self, tables: Tables, file: Path | None = None) -> None:
         self._tables = tables
