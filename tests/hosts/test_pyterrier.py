@@ -11,9 +11,6 @@ import pandas as pd  # noqa: E402
 
 from secondpass.integrations.pyterrier import SecondpassReranker  # noqa: E402
 
-# the host's own, with pandas 3.1
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
-
 
 def frame_of(query: str, texts: list[str], qid: str = "q1", column: str = "text") -> pd.DataFrame:
     columns = {
