@@ -97,6 +97,8 @@ def test_what_is_no_text_is_an_error(model):
         SecondpassReranker(model)(frame_of(QUERY, [TEXTS[0], 42]))
 
 
+# the sliding windows of the host call what pandas 3.1 deprecates
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
 def test_passages_and_the_best_of_each_document(model):
     body = " ".join(TEXTS)
     frame = frame_of(QUERY, [body, TEXTS[3]], column="body")
