@@ -67,6 +67,7 @@ def build_tokenizer(family: str):
         tokenizer = Tokenizer(models.WordPiece(word_pieces(specials), unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer()
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()  # FlagEmbedding goes from ids to text and back
         tokenizer.add_special_tokens(specials)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",

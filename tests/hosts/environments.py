@@ -124,7 +124,8 @@ def wheel(python: str) -> Path:
 
 def checkpoint() -> Path:
     """The tiny checkpoint that stands in for the fixture of the same kind."""
-    folder = BUILT / "tiny-checkpoint"
+    made = digest(ROOT / "tests" / "checkpoints.py")
+    folder = BUILT / f"tiny-checkpoint-{made}"
     if not (folder / "model.safetensors").is_file():
         env = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
         run(sys.executable, "-W", "ignore", "-c", TINY, folder, env=env)
