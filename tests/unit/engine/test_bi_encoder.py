@@ -308,6 +308,7 @@ def test_all_minilm_equals_sentence_transformers(backend, all_minilm, passages):
 @pytest.mark.slow
 def test_e5_small_equals_transformers(e5_small, passages):
     said = Encoding(pooling="mean", query_prompt="query: ", passage_prompt="passage: ")
+    passages = [text for text in passages if len(text) < 500]  # the longest take most of the time
     prompted = [f"passage: {text}" for text in passages]
     expected = transformers_vectors(e5_small, prompted, "mean", max_tokens=512)
 
