@@ -161,6 +161,39 @@ def test_another_file_in_the_old_ones_place_is_not_mistaken_for_it(path):
     check(store, path)
 
 
+def test_an_older_file_that_was_put_back_is_not_taken_for_the_newer(path):
+    store = SqliteStore.open(path)
+    store.add(documents(0, 100))
+    store.flush()
+    checkpointed(store)
+    older = path.read_bytes()
+    store.add(documents(100, 200))
+    store.flush()
+    store.close()
+    path.write_bytes(older)
+    store = SqliteStore.open(path)
+
+    assert not used(store)
+    check(store, path)
+    store.add(documents(300, 350, seed=4))
+    store.flush()
+    checkpointed(store)
+    assert used(store)
+    check(store, path)
+
+
+def test_a_folder_that_cannot_be_made_costs_speed_alone(path, caplog):
+    store = SqliteStore.open(path)
+    store.add(documents(0, 50))
+    store._postings.folder.write_text("a file in its place")
+    store.flush()
+
+    assert "cannot be made" in caplog.text
+    assert not used(store)
+    checkpointed(store)
+    assert store.search_lexical("red fox", 5)
+
+
 def test_a_crash_between_the_commit_and_the_state_adds_nothing_twice(path):
     store = SqliteStore.open(path)
     store.add(documents(0, 50))

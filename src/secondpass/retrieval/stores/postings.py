@@ -116,8 +116,8 @@ class Postings:
             self._look(connection)
             if self._index is not None:
                 held = self._index.searcher().num_docs
-                if held - passages > MOST_GONE * held:
-                    self._make(connection)
+                if held - passages > MOST_GONE * held and not self._make(connection):
+                    return
             self._follow(connection, None)
 
     def _follow(self, connection: sqlite3.Connection, most: int | None) -> bool:
@@ -125,10 +125,8 @@ class Postings:
         last = rows.last_number(connection)
         if self._state is None or self._state.through < last:
             self._look(connection)  # another process may have brought it forward
-        if self._index is None:
-            if most is not None:
-                return False
-            self._make(connection)
+        if self._index is None and (most is not None or not self._make(connection)):
+            return False
         assert self._state is not None
         if self._state.through >= last:
             return True
@@ -142,7 +140,9 @@ class Postings:
         import tantivy
 
         state = self._read_state()
-        if state is None or state != _State(identity(connection), state.through):
+        ours = state is not None and state == _State(identity(connection), state.through)
+        # Of a newer file than this one, which was put back: its numbers will be given again.
+        if state is None or not ours or state.through > rows.last_number(connection):
             self._index = self._state = None
             return
         if state == self._state and self._index is not None:
@@ -166,17 +166,24 @@ class Postings:
         except (OSError, ValueError, TypeError):
             return None
 
-    def _make(self, connection: sqlite3.Connection) -> None:
+    def _make(self, connection: sqlite3.Connection) -> bool:
+        """An empty folder in the place of what is there; False where that cannot be."""
         import tantivy
 
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
         schema = tantivy.SchemaBuilder()
         schema.add_integer_field("number", fast=True)
         schema.add_text_field("terms", tokenizer_name="whitespace", index_option="freq")
-        self._index = tantivy.Index(schema.build(), path=str(self.folder))
+        self._index = self._state = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._index = tantivy.Index(schema.build(), path=str(self.folder))
+        except (ValueError, OSError) as error:  # a full disk, say: no answer depends on it
+            logger.warning("'%s' cannot be made: %s", self.folder, error)
+            return False
         self._index.config_reader("manual")
         self._state = _State(identity(connection), 0)
+        return True
 
     def _append(self, connection: sqlite3.Connection, last: int) -> bool:
         """Add the passages up to number `last`; False where another process is writing."""
