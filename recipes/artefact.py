@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from recipes.bert import Ranker
+from recipes.bert import Ranker, Shape
+from recipes.start import Tensors
 
 BUNDLED = Path(__file__).resolve().parents[1] / "src/secondpass/models/mini"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -59,6 +60,43 @@ def write_folder(model: Ranker, folder: Path, *, tokenizer: Path = BUNDLED) -> P
         shutil.copyfile(tokenizer / name, part / name)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+    return folder
+
+
+def write_bi_encoder(start: Tensors, shape: Shape, folder: Path) -> Path:
+    """The start itself as a folder that `BiEncoder` reads, with its prompts and its mean of states."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "1_Pooling").mkdir(parents=True)
+    save_file(
+        {name: np.ascontiguousarray(v, np.float16) for name, v in start.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    parts = {
+        "config.json": shape.config() | {"architectures": ["BertModel"]},
+        "modules.json": [
+            {
+                "idx": at,
+                "name": str(at),
+                "path": path,
+                "type": f"sentence_transformers.models.{kind}",
+            }
+            for at, (path, kind) in enumerate(
+                (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+            )
+        ],
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": shape.hidden,
+            "pooling_mode_mean_tokens": True,
+        },
+        "config_sentence_transformers.json": {
+            "prompts": {"query": "query: ", "document": "passage: "}
+        },
+    }
+    for name, content in parts.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(BUNDLED / name, folder / name)
     return folder
 
 

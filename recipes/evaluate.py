@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.prepare import SHARED, tokenised
-from recipes.start import load_start
-from secondpass import CrossEncoder, Index, Passage
+from recipes.prepare import SHARED
+from secondpass import BiEncoder, CrossEncoder, Index, Passage
 from secondpass.pipeline import z_scores
 
 CACHE = Path("build/recipes/eval")
@@ -124,27 +123,16 @@ def by_model(model: CrossEncoder) -> Score:
     return score
 
 
-def by_embeddings(start: Path) -> Score:
-    """The cosines of e5's embeddings; passages to the model's 512 tokens."""
-    import torch
-
-    from recipes.bert import Kernels, Ranker, Shape
-    from recipes.mine import embed
-
-    ranker = Ranker(Shape())
-    ranker.load_tensors(load_start(start))
-    prefixes = {"query": "query:", "passage": "passage:"}
+def by_embeddings(encoder: BiEncoder) -> Score:
+    """The cosines of a bi-encoder's vectors; passages to its longest row."""
 
     def vectors(texts: list[str], side: str) -> NDArray[np.float64]:
-        digest = hashlib.blake2b("\0".join([side, *texts]).encode(), digest_size=12).hexdigest()
-        path = CACHE / f"{digest}.npy"
+        told = "\0".join([encoder.fingerprint, side, *texts])
+        path = CACHE / f"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}.npy"
         if not path.is_file():
-            rows = tokenised(texts, 510)
-            prefix = tokenised([prefixes[side]], 510)[0].tolist()
-            with torch.no_grad():
-                found = embed(ranker.encoder, rows, prefix, Kernels(), 8192)
+            encode = encoder.encode_queries if side == "query" else encoder.encode_passages
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, found.numpy())
+            np.save(path, encode(texts))
         return np.load(path).astype(np.float64)
 
     def score(judged: list[Judged]) -> list[NDArray[np.float64]]:
@@ -195,12 +183,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED / "data/eval")
     parser.add_argument("--sets", nargs="*", help="names of sets (default: all)")
     parser.add_argument("--queries", type=int, default=36, help="the first so many of each set")
-    parser.add_argument("--start", type=Path, default=Path("build/recipes/data/start.npz"))
+    parser.add_argument("--e5", type=Path, default=Path("build/recipes/e5"), help="its folder")
     parser.add_argument("--out", type=Path, help="a file for the figures")
     args = parser.parse_args()
     models: dict[str, Score] = {}
-    if args.start.is_file():
-        models["e5"] = by_embeddings(args.start)
+    if args.e5.is_dir():
+        models["e5"] = by_embeddings(BiEncoder.load(args.e5))
     for name in [*args.against, args.model]:
         models[str(name)] = by_model(CrossEncoder.load(name))
     sets = args.sets or sorted(path.name for path in args.data.iterdir() if path.is_dir())
