@@ -184,6 +184,7 @@ NB_MODULE(_native, module) {
         .def_rw("eps", &Shape::eps)
         .def_rw("activation", &Shape::activation)
         .def_rw("head", &Shape::head)
+        .def_rw("join_layer", &Shape::join_layer)
         .def_rw("outliers", &Shape::outliers);
     nb::class_<Options>(module, "Options", "How a model is to be computed.")
         .def(nb::init<>())

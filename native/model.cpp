@@ -1,5 +1,6 @@
 #include "model.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "thread_pool.hpp"
@@ -50,6 +51,15 @@ const Shape& checked(const Shape& shape, Precision precision) {
         throw std::invalid_argument("hidden size " + std::to_string(shape.hidden) +
                                     " is no multiple of " + std::to_string(shape.heads) + " heads");
     }
+    if (shape.join_layer >= shape.layers) {
+        throw std::invalid_argument("join layer " + std::to_string(shape.join_layer) + " of " +
+                                    std::to_string(shape.layers) +
+                                    " layers; expected 0 for none, or one below the last");
+    }
+    if (shape.join_layer > 0 && shape.head != "logit") {
+        throw std::invalid_argument("a late join with the head '" + shape.head +
+                                    "'; expected logit");
+    }
     return shape;
 }
 
@@ -94,20 +104,51 @@ Model::Model(const Shape& shape, const Tensors& tensors, Precision precision,
     if (const auto found = tensors.find(types); found != tensors.end()) {
         types_ = find(tensors, types, found->second.rows, shape.hidden);
     }
+    if (shape.join_layer > 0 && (types_.data == nullptr || types_.rows < 1)) {
+        throw std::invalid_argument("the tensor " + types + " is missing, or has no row");
+    }
     after_embedding_ = load_norm(tensors, at + "LayerNorm", wide_);
     if (head_ == Head::logit) {
         load_head(tensors);
     }
-    find(tensors, "encoder.layer." + std::to_string(shape.layers - 1) + ".output.dense.bias", 1,
-         shape.hidden);  // before room is made for as many layers as the shape claims
-    layers_.resize(shape.layers);
+    load_layers(tensors, threads);
+    if (shape.join_layer > 0) {
+        load_join(tensors);
+    }
+}
+
+void Model::load_layers(const Tensors& tensors, std::size_t threads) {
+    const std::size_t layers = shape_.layers;
+    const std::size_t first_apart = shape_.join_layer > 0 ? shape_.join_layer : layers;
+    const auto name = [&](std::size_t at) {
+        return at < layers ? "encoder.layer." + std::to_string(at) + "."
+                           : "apart.layer." + std::to_string(at - layers + first_apart) + ".";
+    };
+    const std::size_t count = 2 * layers - first_apart;
+    // Before room is made for as many layers as the shape claims.
+    for (const std::size_t last : {layers - 1, count - 1}) {
+        find(tensors, name(last) + "output.dense.bias", 1, shape_.hidden);
+    }
+    layers_.resize(layers);
+    apart_.resize(count - layers);
     PoolCall call;
-    call.items = shape.layers;
+    call.items = count;
     call.threads = threads;
-    call.work = [&](std::size_t layer, Workspace&) {
-        layers_[layer] = load_layer(tensors, "encoder.layer." + std::to_string(layer) + ".");
+    call.work = [&](std::size_t at, Workspace&) {
+        Layer& layer = at < layers ? layers_[at] : apart_[at - layers];
+        layer = load_layer(tensors, name(at));
     };
     ThreadPool::of_process().run(call);
+}
+
+void Model::load_join(const Tensors& tensors) {
+    const Tensor& sides = find(tensors, "join.sides.weight", 4, shape_.hidden);
+    sides_ = Buffer<float>(4 * wide_.padded);
+    sides_.fill(0.0F);
+    for (std::size_t row = 0; row < 4; ++row) {
+        sides.read_row(row, sides_.data() + row * wide_.padded);
+    }
+    find(tensors, "join.cosine", 1, 1).read_row(0, &cosine_);
 }
 
 Layer Model::load_layer(const Tensors& tensors, const std::string& at) const {
@@ -168,7 +209,10 @@ void Model::check(const Rows& rows) const {
                 " tokens; expected 1 to " + std::to_string(most));
         }
     }
-    const std::size_t types = types_.data != nullptr ? types_.rows : 1;
+    if (shape_.join_layer > 0) {
+        check_sides(rows);
+    }
+    const std::size_t types = shape_.join_layer > 0 ? 2 : types_.data != nullptr ? types_.rows : 1;
     for (std::size_t at = 0; at < rows.starts.back(); ++at) {
         const std::int32_t id = rows.ids[at];
         if (id < 0 || static_cast<std::size_t>(id) >= shape_.vocabulary) {
@@ -180,6 +224,19 @@ void Model::check(const Rows& rows) const {
         if (type < 0 || static_cast<std::size_t>(type) >= types) {
             throw std::invalid_argument("token type " + std::to_string(type) +
                                         " is not one of the model's " + std::to_string(types));
+        }
+    }
+}
+
+// After the lengths: each row has a token.
+void Model::check_sides(const Rows& rows) const {
+    for (std::size_t row = 0; row < rows.count(); ++row) {
+        const std::int32_t* first = rows.types + rows.starts[row];
+        const std::int32_t* last = rows.types + rows.starts[row + 1] - 1;
+        if (*first != 0 || *last != 1 || !std::is_sorted(first, last + 1)) {
+            throw std::invalid_argument("the token types of row " + std::to_string(row) +
+                                        " do not mark two sides; expected 0 for the query's tokens, "
+                                        "then 1 for the passage's");
         }
     }
 }

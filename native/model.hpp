@@ -1,6 +1,6 @@
 // A BERT-shaped encoder with one of its heads: its weights, and their forward pass.
 //
-//   Model (immutable, shared by all threads)  --Pass per pack-->  logits, or vectors
+//   Model (immutable, shared by all threads)  --Layers per pack-->  logits, or vectors
 #pragma once
 
 #include <cstddef>
@@ -30,6 +30,9 @@ struct Shape {
     float eps = 1e-12F;
     std::string activation;  // gelu, gelu_tanh, quick_gelu, relu or silu
     std::string head = "logit";  // or cls, mean
+    // Layers from this one on read query and passage together, those below each by itself; token types
+    // then mark the sides. 0 for a model that reads both together from the start.
+    std::size_t join_layer = 0;
     // int8: channels of an activation that stay in float32, by the name of what reads it, such as
     // encoder.layer.0.attention.self (query, key and value read the same).
     std::map<std::string, std::vector<std::uint32_t>> outliers;
@@ -77,8 +80,12 @@ public:
     Precision precision() const { return precision_; }
 
 private:
-    friend class Pass;
+    friend class Layers;
+    friend class LateJoin;
 
+    void load_layers(const Tensors& tensors, std::size_t threads);
+    void load_join(const Tensors& tensors);
+    void check_sides(const Rows& rows) const;
     Layer load_layer(const Tensors& tensors, const std::string& at) const;
     Outliers outliers(const std::string& activation, const Axis& axis) const;
     void load_head(const Tensors& tensors);
@@ -92,6 +99,11 @@ private:
     Tensor words_, places_, types_;  // as stored; types_ may be absent
     Norm after_embedding_;
     std::vector<Layer> layers_;
+    // Of a late join alone: the layers from join_layer on for one side by itself; what is added to a
+    // token's state, [query's, both sides' own, passage's, both sides'][wide]; the cosine's weight.
+    std::vector<Layer> apart_;
+    Buffer<float> sides_;
+    float cosine_ = 0.0F;
     // Of the logit alone, and always fp32.
     Linear dense_;
     Buffer<float> logit_;

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytest_plugins = ["pytester", "bi_encoders", "checkpoints", "guards", "servers"]
+pytest_plugins = ["pytester", "bi_encoders", "checkpoints", "guards", "late_join", "servers"]
 
 # A loaded machine is not a failure, so no deadlines. CI repeats the same examples each time: a
 # change that did not cause a failure should not be the one that meets it.

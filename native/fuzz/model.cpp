@@ -76,6 +76,8 @@ Shape draw_shape(Bytes& in) {
     shape.padding_id = static_cast<std::int32_t>(in.below(4)) - 1;
     shape.activation = activations[in.below(5)];
     shape.head = heads[in.below(3)];
+    shape.join_layer = in.rarely() ? in.below(5) : in.below(shape.layers);
+    if (shape.join_layer > 0 && !in.rarely()) shape.head = "logit";
     if (in.rarely()) shape.activation = "none";
     if (in.rarely()) shape.head = "none";
     if (in.rarely()) shape.eps = in.raw<float>();
@@ -83,7 +85,7 @@ Shape draw_shape(Bytes& in) {
     if (in.below(2) == 0) shape.outliers = draw_outliers(in, shape);
     // Sizes that no tensor has: to be refused before anything of that size is made.
     for (std::size_t* size : {&shape.hidden, &shape.layers, &shape.heads, &shape.vocabulary,
-                              &shape.positions}) {
+                              &shape.positions, &shape.join_layer}) {
         if (in.rarely()) *size = in.raw<std::size_t>();
     }
     return shape;
@@ -134,11 +136,12 @@ Tensors draw_tensors(Bytes& in, const Shape& shape) {
     const std::size_t wide = shape.hidden, inner = shape.intermediate;
     add("embeddings.word_embeddings.weight", shape.vocabulary, wide);
     add("embeddings.position_embeddings.weight", shape.positions, wide);
-    if (in.below(2) == 0) add("embeddings.token_type_embeddings.weight", 1 + in.below(3), wide);
+    if (in.below(2) == 0 || shape.join_layer > 0) {
+        add("embeddings.token_type_embeddings.weight", 1 + in.below(3), wide);
+    }
     add("embeddings.LayerNorm.weight", 1, wide);
     add("embeddings.LayerNorm.bias", 1, wide);
-    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
-        const std::string at = "encoder.layer." + std::to_string(layer) + ".";
+    const auto layer = [&](const std::string& at) {
         for (const char* part : {"query", "key", "value"}) {
             linear(at + "attention.self." + part, wide, wide);
         }
@@ -149,6 +152,16 @@ Tensors draw_tensors(Bytes& in, const Shape& shape) {
             add(at + norm + ".weight", 1, wide);
             add(at + norm + ".bias", 1, wide);
         }
+    };
+    for (std::size_t at = 0; at < shape.layers; ++at) {
+        layer("encoder.layer." + std::to_string(at) + ".");
+    }
+    if (shape.join_layer > 0) {
+        for (std::size_t at = shape.join_layer; at < shape.layers; ++at) {
+            layer("apart.layer." + std::to_string(at) + ".");
+        }
+        add("join.sides.weight", 4, wide);
+        add("join.cosine", 1, 1);
     }
     linear("dense", wide, wide);
     linear("logit", 1, wide);
@@ -163,10 +176,12 @@ struct DrawnRows {
         const std::size_t count = in.below(6);
         for (std::size_t row = 0; row < count; ++row) {
             const std::size_t length = in.rarely() ? in.below(80) : 1 + in.below(shape.positions);
+            std::size_t query = length;
+            if (shape.join_layer > 0 && !in.rarely()) query = 1 + in.below(length > 2 ? length - 1 : 1);
             for (std::size_t token = 0; token < length; ++token) {
                 ids.push_back(in.rarely() ? in.raw<std::int32_t>()
                                           : static_cast<std::int32_t>(in.below(shape.vocabulary)));
-                types.push_back(in.rarely() ? in.raw<std::int32_t>() : 0);
+                types.push_back(in.rarely() ? in.raw<std::int32_t>() : token < query ? 0 : 1);
             }
             rows.starts.push_back(ids.size());
         }

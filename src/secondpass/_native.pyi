@@ -24,7 +24,8 @@ def peaks(threads: int) -> dict[str, float]:
 class Shape:
     """The sizes of a model. `activation` is gelu, gelu_tanh, quick_gelu, relu or silu.
 
-    `head` is logit, cls or mean. `outliers` are the channels that int8 leaves in float32, by the name
+    `head` is logit, cls or mean. `join_layer` is 0, or the first layer that reads query and passage
+    together. `outliers` are the channels that int8 leaves in float32, by the name
     of the linear layer that reads them; query, key and value are one, named without its last part.
     """
 
@@ -38,6 +39,7 @@ class Shape:
     eps: float
     activation: str
     head: str
+    join_layer: int
     outliers: Mapping[str, Sequence[int]]
 
 class Options:

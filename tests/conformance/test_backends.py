@@ -11,7 +11,7 @@ from secondpass.engine import BiEncoder, Compute, CrossEncoder
 from secondpass.engine.backends.table import build_backend, build_vector_backend
 from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.spec import ModelSpec
-from secondpass.testing import BACKEND_CHECKS, check_encoder, check_reranker
+from secondpass.testing import BACKEND_CHECKS, check_encoder, check_reranker, two_sided
 
 HEADS = ("logit", "cls", "mean")
 
@@ -53,14 +53,25 @@ def test_backend(computed, variant, head, check, checkpoint):
         check(build_vector_backend(computed.backend, spec, weights, head, computed.compute))
 
 
+@pytest.mark.parametrize("check", BACKEND_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("computed", COMPUTED, ids=str)
+def test_backend_of_a_late_join(computed, check, late_join):
+    folder = late_join()
+    spec = ModelSpec.read(folder)
+    backend = build_backend(computed.backend, spec, load_weights(folder, spec), computed.compute)
+
+    check(backend, two_sided)
+
+
 @pytest.mark.parametrize("computed", COMPUTED, ids=str)
 def test_encoder(computed, bi_encoder):
     with BiEncoder.load(bi_encoder(), backend=computed.backend, compute=computed.compute) as model:
         check_encoder(model)
 
 
+@pytest.mark.parametrize("kind", ["bert", "late-join-bert"])
 @pytest.mark.parametrize("computed", COMPUTED, ids=str)
-def test_reranker(computed, checkpoint):
-    folder = checkpoint("bert")
+def test_reranker(computed, kind, checkpoint, late_join):
+    folder = checkpoint(kind) if kind == "bert" else late_join()
     with CrossEncoder.load(folder, backend=computed.backend, compute=computed.compute) as model:
         check_reranker(model)

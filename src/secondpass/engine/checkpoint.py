@@ -24,6 +24,8 @@ Weights = Mapping[str, NDArray[np.float32]]
 INT8_FILE = "model.int8.safetensors"
 PLAIN_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
+# What only a late-join model has: its upper layers for one side alone, and what the sides meet with.
+APART, JOIN = "apart.layer.", "join."
 BITS = "#bf16"  # marks a tensor held as the bits of bfloat16, for which numpy has no type
 STORED = ("float32", "float16", "int8", "uint16")  # what `stored` gives, uint16 being bfloat16
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "|i1"}
@@ -106,6 +108,11 @@ def load_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
 
 def load_encoder_weights(folder: Path, spec: ModelSpec) -> StoredWeights:
     """The weights of a bi-encoder, which has no head; raises ModelError, for a cross-encoder too."""
+    if spec.join_layer:
+        raise ModelError(
+            f"'{folder}' reads query and passage together from layer {spec.join_layer} on "
+            "(join_layer in config.json); expected a bi-encoder; load a cross-encoder with CrossEncoder"
+        )
     weights = _map(folder, spec)
     if "logit.weight" in weights:
         raise ModelError(
@@ -159,7 +166,7 @@ def canonical_name(name: str, family: str) -> str | None:
         if name in (f"{head}.weight", f"{head}.bias"):
             return ours + name.removeprefix(head)
     body = name.removeprefix(prefix)
-    return body if body.startswith(("embeddings.", "encoder.layer.")) else None
+    return body if body.startswith(("embeddings.", "encoder.layer.", APART, JOIN)) else None
 
 
 def _open(path: Path) -> mmap.mmap:
@@ -224,10 +231,24 @@ def _check_shapes(
     folder: Path, spec: ModelSpec, weights: StoredWeights, expected: Mapping[str, tuple[int, ...]]
 ) -> None:
     types = weights.get("embeddings.token_type_embeddings.weight")
-    if types is not None and (types.shape[0] < spec.token_types or types.shape[1] != spec.hidden):
+    if types is None and spec.join_layer:
+        raise ModelError(
+            f"'{folder}' lacks the tensor embeddings.token_type_embeddings.weight; the download is "
+            "not whole: repeat it"
+        )
+    # The types of a late-join model mark sides, and every token is given the first row.
+    used = 1 if spec.join_layer else spec.token_types
+    if types is not None and (types.shape[0] < used or types.shape[1] != spec.hidden):
         raise ModelError(
             f"'{folder}' has token_type_embeddings of shape {types.shape}, but its config.json asks "
-            f"for {(spec.token_types, spec.hidden)}; the files do not belong together"
+            f"for {(used, spec.hidden)}; the files do not belong together"
+        )
+    if not spec.join_layer and (
+        late := [name for name in weights if name.startswith((APART, JOIN))]
+    ):
+        raise ModelError(
+            f"'{folder}' has {late[0]}, a tensor of a late-join model, but its config.json no "
+            "join_layer; the files do not belong together"
         )
     for name, shape in expected.items():
         if name not in weights:
@@ -253,13 +274,24 @@ def head_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
 
 def encoder_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     """Every tensor that a forward pass reads below its head, with its shape."""
-    wide, inner = spec.hidden, spec.intermediate
+    wide = spec.hidden
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (spec.vocabulary, wide),
         "embeddings.position_embeddings.weight": (spec.positions, wide),
         "embeddings.LayerNorm.weight": (wide,),
         "embeddings.LayerNorm.bias": (wide,),
     }
+    for layer in range(spec.layers):
+        shapes |= _layer_shapes(f"encoder.layer.{layer}.", spec)
+    if spec.join_layer:
+        for layer in range(spec.join_layer, spec.layers):
+            shapes |= _layer_shapes(f"{APART}{layer}.", spec)
+        shapes |= {f"{JOIN}sides.weight": (4, wide), f"{JOIN}cosine": (1,)}
+    return shapes
+
+
+def _layer_shapes(at: str, spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    wide, inner = spec.hidden, spec.intermediate
     linear = {
         "attention.self.query": (wide, wide),
         "attention.self.key": (wide, wide),
@@ -268,11 +300,10 @@ def encoder_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
         "intermediate.dense": (inner, wide),
         "output.dense": (wide, inner),
     }
-    for layer in range(spec.layers):
-        at = f"encoder.layer.{layer}."
-        for name, shape in linear.items():
-            shapes[f"{at}{name}.weight"] = shape
-            shapes[f"{at}{name}.bias"] = shape[:1]
-        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            shapes[f"{at}{name}.weight"] = shapes[f"{at}{name}.bias"] = (wide,)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, shape in linear.items():
+        shapes[f"{at}{name}.weight"] = shape
+        shapes[f"{at}{name}.bias"] = shape[:1]
+    for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+        shapes[f"{at}{name}.weight"] = shapes[f"{at}{name}.bias"] = (wide,)
     return shapes

@@ -160,7 +160,9 @@ class CrossEncoder:
         folder = locate(model, revision=revision, offline=offline)
         spec = ModelSpec.read(folder)
         limits.reach(spec)
-        tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
+        tokenizer = PairTokenizer.load(
+            folder, vocabulary=spec.vocabulary, two_sided=spec.join_layer > 0
+        )
         weights = load_weights(folder, spec)
         name, settled = choose_backend(backend, spec, compute or Compute())
         calibration = None

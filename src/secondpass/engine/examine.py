@@ -45,6 +45,8 @@ def _until_amiss(folder: Path) -> Iterator[Finding]:
         yield _amiss("config", error)
         return
     shape = f"{spec.layers} layers of {spec.hidden}, {spec.vocabulary} words"
+    if spec.join_layer:
+        shape += f"; query and passage apart up to layer {spec.join_layer}"
     yield Finding("config", f"{spec.family}, {shape}")
     try:
         weights = load_weights(folder, spec)
@@ -88,9 +90,12 @@ def _files(folder: Path) -> Finding:
 
 
 def _tokenizer(folder: Path, spec: ModelSpec) -> Finding:
-    tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
-    specials = tokenizer.template.specials
+    specials = _load_tokenizer(folder, spec).template.specials
     return Finding("tokenizer", f"fits the vocabulary; {specials} special tokens a pair")
+
+
+def _load_tokenizer(folder: Path, spec: ModelSpec) -> PairTokenizer:
+    return PairTokenizer.load(folder, vocabulary=spec.vocabulary, two_sided=spec.join_layer > 0)
 
 
 def _activation(folder: Path, spec: ModelSpec) -> Finding:
@@ -117,7 +122,7 @@ def _limits(spec: ModelSpec) -> Finding:
 
 def _scores(folder: Path, spec: ModelSpec, weights: StoredWeights) -> Finding:
     """A few pairs scored by the backend that would serve, and by numpy where that is another."""
-    rows = calibration_rows(PairTokenizer.load(folder, vocabulary=spec.vocabulary), spec)
+    rows = calibration_rows(_load_tokenizer(folder, spec), spec)
     batch = pack(rows)
     name, _ = choose_backend("auto", spec, Compute())
     logits = {}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from secondpass.engine.checkpoint import INT8_FILE, load_weights
+from secondpass.engine.checkpoint import INT8_FILE, JOIN, load_weights
 from secondpass.engine.encode import calibration_rows
 from secondpass.engine.outliers import calibrate
 from secondpass.engine.pairs import PairTokenizer
@@ -38,7 +38,9 @@ def export(folder: Path, out: Path, *, precision: str = "int8") -> Path:
         raise InvalidInput(f"'{out}' exists; expected the name of a new folder; choose another")
     spec = ModelSpec.read(folder)
     weights = load_weights(folder, spec)
-    tokenizer = PairTokenizer.load(folder, vocabulary=spec.vocabulary)
+    tokenizer = PairTokenizer.load(
+        folder, vocabulary=spec.vocabulary, two_sided=spec.join_layer > 0
+    )
     if spec.outliers is None:
         spec = calibrate(spec, weights, calibration_rows(tokenizer, spec)).spec
     half_done = out.with_name(f".{out.name}.part")
@@ -63,7 +65,7 @@ def _stored(
 ) -> list[tuple[str, NDArray[np.generic]]]:
     """The tensors that hold one weight, under the names that the family's checkpoints use."""
     original = original_name(name, spec.family)
-    if value.ndim != 2 or name.startswith("logit."):
+    if value.ndim != 2 or name.startswith(("logit.", JOIN)):
         return [(original, value)]
     levels, scales = quantise_rows(value)
     return [(original, levels), (original + SCALE, scales)]

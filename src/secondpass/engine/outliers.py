@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.engine.backends.numpy import Layers, ranking_head
+from secondpass.engine.backends.late_join import read_late
+from secondpass.engine.backends.layers import Layers, ranking_head
 from secondpass.engine.batching import Row
 from secondpass.protocols import Backend, Batch
 
@@ -47,27 +48,25 @@ CALIBRATION = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What a few rows showed of a model: its outliers, in `spec`, and the exact last states.
+    """What a few rows showed of a model: its outliers, in `spec`, and exactly what a head reads.
 
-    `first_tokens` and `means` are float32[rows, hidden]: what the heads read.
+    `first_tokens` are float32[rows, hidden], `cosines` float32[rows] of a late-join model's sides.
     """
 
     spec: ModelSpec
     batch: Batch
     first_tokens: NDArray[np.float32]
-    means: NDArray[np.float32]
+    cosines: NDArray[np.float32] | None = None
 
 
 def calibrate(spec: ModelSpec, weights: StoredWeights, rows: Sequence[Row]) -> Calibration:
     """Look at a model while it reads `rows`, which are repeated or cut to one length.
 
-    So each weight is read from its file once. Only what sticks out is listed as an outlier.
+    So each weight is read from its file once, or once a side. Only what sticks out is listed as an
+    outlier.
     """
     tokens = min(CALIBRATION_TOKENS, spec.max_tokens)
-    ids, types = (
-        np.stack([np.resize(side, tokens) for side in sides])
-        for sides in ([row.ids for row in rows], [row.types for row in rows])
-    )
+    ids, types = _one_length(rows, tokens, two_sided=spec.join_layer > 0)
     largest: dict[str, NDArray[np.float32]] = {}
 
     def observe(linear: str, states: NDArray[np.float32]) -> None:
@@ -76,18 +75,41 @@ def calibrate(spec: ModelSpec, weights: StoredWeights, rows: Sequence[Row]) -> C
         largest[name] = np.maximum(largest[name], seen) if name in largest else seen
 
     with_words = _ReadOnce(weights, ids)
+    layers = Layers(spec, with_words, observe)
+    cosines = None
     with np.errstate(invalid="ignore", over="ignore"):  # its logits will say so, in an error
-        states = Layers(spec, with_words, observe).states(ids, types, with_words, first_only=False)
+        if spec.join_layer:
+            query_tokens = int(np.count_nonzero(types[0] == 0))
+            first_tokens, cosines = read_late(layers, ids, query_tokens, with_words)
+        else:
+            states = layers.states(ids, types, with_words, first_only=False)
+            first_tokens = states[:, 0]
     chosen = {name: stick_out(seen) for name, seen in largest.items()}
     outliers = {name: tuple(channels) for name, channels in chosen.items() if channels}
     lengths = np.full(len(rows), tokens, dtype=np.int32)
     batch = Batch(ids=ids.reshape(-1), types=types.reshape(-1), lengths=lengths)
-    return Calibration(replace(spec, outliers=outliers), batch, states[:, 0], states.mean(axis=1))
+    return Calibration(replace(spec, outliers=outliers), batch, first_tokens, cosines)
+
+
+def _one_length(
+    rows: Sequence[Row], tokens: int, *, two_sided: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Ids and types of the rows, int32[rows, tokens]: cut or repeated, each side by itself."""
+    starts = [int(np.argmax(row.types == 1)) if two_sided else 0 for row in rows]
+    start = min(max(starts), tokens // 2)
+
+    def resized(values: NDArray[np.int32], at: int) -> NDArray[np.int32]:
+        parts = np.resize(values[:at], start), np.resize(values[at:], tokens - start)
+        return np.concatenate(parts)
+
+    ids = [resized(row.ids, at) for row, at in zip(rows, starts, strict=True)]
+    types = [resized(row.types, at) for row, at in zip(rows, starts, strict=True)]
+    return np.stack(ids), np.stack(types)
 
 
 def logit_error(calibration: Calibration, weights: StoredWeights, backend: Backend) -> float:
     """How far the backend's logits are from exact ones on the rows of the calibration, at most."""
-    exact = ranking_head(calibration.first_tokens, weights)
+    exact = ranking_head(calibration.first_tokens, weights, calibration.cosines)
     return float(np.abs(backend.forward(calibration.batch) - exact).max())
 
 

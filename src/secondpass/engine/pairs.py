@@ -68,6 +68,14 @@ class PairTemplate:
         """How many tokens of a row are neither the query's nor the text's."""
         return len(self.before) + len(self.between) + len(self.after)
 
+    @property
+    def two_sided(self) -> bool:
+        """Whether the types mark two sides, 0...0 1...1, neither of which is ever empty."""
+        before, between, after = (types.tolist() for types in self.special_types)
+        first, second = self.side_types
+        types = [*before, first, *between, second, *after]
+        return types == sorted(types) and {0, 1} == set(types) == {*before, *between, *after}
+
     def join(self, query: Ids, text: Ids, *, token_types: int) -> Row:
         """The row of this pair; all types are 0 for a model that has a single token type."""
         ids = np.concatenate((self.before, query, self.between, text, self.after))
@@ -94,9 +102,20 @@ class PairTokenizer:
         self.template = PairTemplate.read(tokenizer)
 
     @classmethod
-    def load(cls, folder: Path, *, vocabulary: int) -> PairTokenizer:
-        """The tokenizer.json of a checkpoint whose embedding table has `vocabulary` rows."""
-        return cls(read_tokenizer(folder, vocabulary=vocabulary), tokenizer_digest(folder))
+    def load(cls, folder: Path, *, vocabulary: int, two_sided: bool = False) -> PairTokenizer:
+        """The tokenizer.json of a checkpoint whose embedding table has `vocabulary` rows.
+
+        Raises ModelError, also where the pair should be `two_sided` and its template is not.
+        """
+        found = cls(read_tokenizer(folder, vocabulary=vocabulary), tokenizer_digest(folder))
+        if two_sided and not found.template.two_sided:
+            raise ModelError(
+                f"'{folder / 'tokenizer.json'}' gives a pair's parts the types "
+                f"{[types.tolist() for types in found.template.special_types]} of specials and "
+                f"{found.template.side_types} of texts; expected 0 for the query's side and then 1 for "
+                "the passage's, as a late-join model reads them; download the model again"
+            )
+        return found
 
     def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Each text's ids and character spans, without specials and without any cut."""

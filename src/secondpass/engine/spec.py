@@ -16,9 +16,12 @@ from secondpass.errors import ModelError
 # model_type -> (prefix of the encoder's weights, first dense layer of the head, last layer of it)
 FAMILIES = {
     "bert": ("bert.", "bert.pooler.dense", "classifier"),
+    "late-join-bert": ("bert.", "bert.pooler.dense", "classifier"),
     "roberta": ("roberta.", "classifier.dense", "classifier.out_proj"),
     "xlm-roberta": ("roberta.", "classifier.dense", "classifier.out_proj"),
 }
+LATE_JOIN = "late-join-bert"
+BERT = ("bert", LATE_JOIN)
 # Channels of activations that an int8 engine computes in float32, by the linear layer that reads
 # them, such as 'encoder.layer.0.attention.self' (query, key and value read the same).
 Outliers = Mapping[str, Sequence[int]]
@@ -35,7 +38,8 @@ class ModelSpec:
     for turning a logit into a score: 'sigmoid' or 'identity'. `window_tokens` is the row length up
     to which the model is good and `first_stage_weight` the share of the first stage's z-score that
     a pipeline should add; both come from secondpass.json and have defaults where it is absent, and so
-    do the `outliers` of engine.outliers, None where nobody has looked for them.
+    do the `outliers` of engine.outliers, None where nobody has looked for them. `join_layer` is 0, or
+    the number of lower layers that read query and passage apart; token types then mark the sides.
     """
 
     family: str
@@ -54,6 +58,7 @@ class ModelSpec:
     window_tokens: int
     first_stage_weight: float = 0.0
     outliers: Outliers | None = None
+    join_layer: int = 0
 
     @classmethod
     def read(cls, folder: Path) -> ModelSpec:
@@ -85,10 +90,11 @@ def _build(
         raise ValueError(f"hidden_size={hidden} cannot be shared by num_attention_heads={heads}")
     positions = int(config["max_position_embeddings"])
     # RoBERTa counts positions from the padding id on: the first two or so rows are never used
-    padding_id = None if family == "bert" else int(config.get("pad_token_id", 1))
+    padding_id = None if family in BERT else int(config.get("pad_token_id", 1))
     limit = tokenizer.get("model_max_length")
     usable = positions if padding_id is None else positions - padding_id - 1
     max_tokens = min(usable, int(limit)) if limit else usable
+    join_layer = _join_layer(config)
     return ModelSpec(
         family=family,
         hidden=hidden,
@@ -98,7 +104,7 @@ def _build(
         vocabulary=int(config["vocab_size"]),
         positions=positions,
         padding_id=padding_id,
-        token_types=_token_types(config, tokenizer),
+        token_types=2 if join_layer else _token_types(config, tokenizer),
         hidden_activation=config.get("hidden_act", "gelu"),
         eps=float(config.get("layer_norm_eps", 1e-12)),
         max_tokens=max_tokens,
@@ -106,7 +112,25 @@ def _build(
         window_tokens=min(int(facts.get("window_tokens", max_tokens)), max_tokens),
         first_stage_weight=float(facts.get("first_stage_weight", 0.0)),
         outliers=_outliers(facts),
+        join_layer=join_layer,
     )
+
+
+def _join_layer(config: Mapping[str, Any]) -> int:
+    family, layers = config["model_type"], int(config["num_hidden_layers"])
+    join_layer = int(config.get("join_layer") or 0)
+    if join_layer and family not in BERT:
+        raise ModelError(
+            f"config.json states join_layer={join_layer} for a model of type '{family}'; expected it "
+            f"of {' or '.join(BERT)} only; choose another checkpoint"
+        )
+    if not 0 <= join_layer < layers or (family == LATE_JOIN and not join_layer):
+        raise ModelError(
+            f"config.json states join_layer={join_layer} and num_hidden_layers={layers} for a model "
+            f"of type '{family}'; expected a layer between the first and the last at which query and "
+            "passage meet; download the model again"
+        )
+    return join_layer
 
 
 def _outliers(facts: Mapping[str, Any]) -> Outliers | None:

@@ -27,12 +27,23 @@ class Operations:
         return (self.linear / linear + (self.attention + self.head) / fp32_gflops) / 1e6
 
 
-def count_operations(spec: ModelSpec, lengths: Sequence[int]) -> Operations:
-    """The operations of one forward pass over rows of these lengths in tokens."""
-    tokens, rows, pairs = sum(lengths), len(lengths), sum(n * n for n in lengths)
-    square, feed_forward = spec.hidden**2, 2 * spec.hidden * spec.intermediate
-    whole = spec.layers - 1
-    linear = whole * tokens * (4 * square + feed_forward)
-    linear += tokens * 2 * square + rows * (2 * square + feed_forward)
-    attention = (whole * pairs + tokens) * 2 * spec.hidden
-    return Operations(2 * linear, 2 * attention, 2 * rows * (square + spec.hidden))
+def count_operations(spec: ModelSpec, lengths: Sequence[int], query_tokens: int = 0) -> Operations:
+    """The operations of one forward pass over rows of these lengths in tokens.
+
+    Of each row the first `query_tokens` are the query's side, the same one in all rows, which a
+    late-join model reads once in the layers where it stands apart; other models do not care.
+    """
+    rows, hidden = len(lengths), spec.hidden
+    layer = 4 * hidden**2 + 2 * hidden * spec.intermediate
+    # Layers of all tokens, then the last one: keys and values, and the rest for the first token.
+    joined = spec.layers - 1 - spec.join_layer
+    tokens, pairs = sum(lengths), sum(n * n for n in lengths)
+    linear = joined * tokens * layer + tokens * 2 * hidden**2 + rows * (layer - 2 * hidden**2)
+    attention = (joined * pairs + tokens) * 2 * hidden
+    head = rows * (hidden**2 + hidden)
+    if spec.join_layer:
+        sides = [query_tokens, *(n - query_tokens for n in lengths)]
+        linear += spec.layers * sum(sides) * layer
+        attention += spec.layers * sum(n * n for n in sides) * 2 * hidden
+        head += rows * hidden
+    return Operations(2 * linear, 2 * attention, 2 * head)

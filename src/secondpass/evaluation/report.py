@@ -26,7 +26,7 @@ def report(result: Result, setup: Setup, workload: Workload) -> dict[str, Any]:
     spec = ModelSpec.read(setup.model)
     lengths = [min(tokens, setup.max_tokens) for tokens in workload.tokens]
     peaks = _peaks(setup.threads)
-    operations = count_operations(spec, lengths)
+    operations = count_operations(spec, lengths, min(workload.query_tokens, *lengths))
     bounds = {
         precision: operations.bound_ms(
             int8_gops=peaks["int8_gops"], fp32_gflops=peaks["fp32_gflops"], precision=precision

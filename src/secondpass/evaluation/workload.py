@@ -26,13 +26,17 @@ CHINESE_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A query and its texts; `tokens` are the lengths of the rows that a model gets to read."""
+    """A query and its texts; `tokens` are the lengths of the rows that a model gets to read.
+
+    `query_tokens` of a row are the query and the specials around it.
+    """
 
     name: str
     query: str
     texts: tuple[str, ...]
     tokens: tuple[int, ...]
     seed: int | None = None
+    query_tokens: int = 0
 
 
 def row_lengths(kind: str, count: int, most: int) -> list[int]:
@@ -71,7 +75,7 @@ def make_workload(
         while text in texts:  # engines may score equal texts once
             text, length = _draw(max(3, tokens - around), spans, drawn)
         texts[text] = length + around
-    return Workload(kind, QUERY, tuple(texts), tuple(texts.values()), seed)
+    return Workload(kind, QUERY, tuple(texts), tuple(texts.values()), seed, around - 1)
 
 
 def given_workload(query: str, texts: Sequence[str], spans: Spans) -> Workload:
@@ -80,7 +84,8 @@ def given_workload(query: str, texts: Sequence[str], spans: Spans) -> Workload:
         raise InvalidInput("a query and at least one passage are needed; one of them is empty")
     around = len(spans(query)) + 3
     unique = list(dict.fromkeys(texts))
-    return Workload("given", query, tuple(unique), tuple(len(spans(t)) + around for t in unique))
+    tokens = tuple(len(spans(text)) + around for text in unique)
+    return Workload("given", query, tuple(unique), tokens, query_tokens=around - 1)
 
 
 def _draw(tokens: int, spans: Spans, drawn: random.Random) -> tuple[str, int]:

@@ -8,7 +8,7 @@ Run them over an implementation of your own, all at once or, for a test each, by
 A check raises AssertionError; its docstring says what to mend.
 """
 
-from secondpass.testing.backends import BACKEND_CHECKS, check_backend
+from secondpass.testing.backends import BACKEND_CHECKS, check_backend, two_sided
 from secondpass.testing.dense import DENSE_CHECKS
 from secondpass.testing.encoders import check_encoder
 from secondpass.testing.rerankers import RERANKER_CHECKS, check_reranker
@@ -26,4 +26,5 @@ __all__ = [
     "check_reranker",
     "check_retriever",
     "check_store",
+    "two_sided",
 ]

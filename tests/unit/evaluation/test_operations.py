@@ -10,11 +10,12 @@ from secondpass.engine.spec import ModelSpec
 from secondpass.evaluation.operations import Operations, count_operations
 
 
-def spec(hidden: int, layers: int, intermediate: int) -> ModelSpec:
+def spec(hidden: int, layers: int, intermediate: int, join_layer: int = 0) -> ModelSpec:
     return ModelSpec(
         family="bert", hidden=hidden, layers=layers, heads=2, intermediate=intermediate,
         vocabulary=10, positions=64, padding_id=None, token_types=2, hidden_activation="gelu",
         eps=1e-12, max_tokens=64, activation="sigmoid", window_tokens=64,
+        join_layer=join_layer,
     )  # fmt: skip
 
 
@@ -23,20 +24,25 @@ def product(rows: int, inner: int, columns: int) -> int:
     return 2 * rows * inner * columns
 
 
+def counted_layer(model: ModelSpec, length: int, asking: int) -> tuple[int, int]:
+    """Of one layer over one sequence, of which so many tokens ask: linear, attention."""
+    wide, inner, width = model.hidden, model.intermediate, model.hidden // model.heads
+    linear = product(asking, wide, wide) + 2 * product(length, wide, wide)  # q, k, v
+    linear += product(asking, wide, wide)
+    linear += product(asking, wide, inner) + product(asking, inner, wide)
+    attention = product(asking, width, length) + product(asking, length, width)
+    return linear, model.heads * attention
+
+
 def counted(model: ModelSpec, lengths: list[int]) -> tuple[int, int, int]:
     """Row by row, layer by layer, product by product."""
-    linear = attention = head = 0
-    wide, inner, width = model.hidden, model.intermediate, model.hidden // model.heads
-    for length in lengths:
-        for layer in range(model.layers):
-            asking = 1 if layer == model.layers - 1 else length
-            linear += product(asking, wide, wide) + 2 * product(length, wide, wide)  # q, k, v
-            for _ in range(model.heads):
-                attention += product(asking, width, length) + product(asking, length, width)
-            linear += product(asking, wide, wide)
-            linear += product(asking, wide, inner) + product(asking, inner, wide)
-        head += product(1, wide, wide) + product(1, wide, 1)
-    return linear, attention, head
+    parts = [
+        counted_layer(model, length, 1 if layer == model.layers - 1 else length)
+        for length in lengths
+        for layer in range(model.join_layer, model.layers)
+    ]
+    head = len(lengths) * (product(1, model.hidden, model.hidden) + product(1, model.hidden, 1))
+    return sum(linear for linear, _ in parts), sum(attention for _, attention in parts), head
 
 
 @given(
@@ -48,6 +54,21 @@ def test_the_closed_form_is_the_count(sizes, lengths):
     found = count_operations(model, lengths)
 
     assert (found.linear, found.attention, found.head) == counted(model, lengths)
+
+
+@given(st.integers(1, 5), st.lists(st.integers(6, 40), min_size=1, max_size=8), st.integers(1, 2))
+def test_a_late_join_counts_the_sides_apart_and_the_query_once(query, lengths, join_layer):
+    model = spec(8, 3, 12, join_layer)
+    linear, attention, head = counted(model, lengths)
+    for side in [query, *(length - query for length in lengths)]:
+        for _ in range(model.layers):  # below the join, and above it for the mean
+            more = counted_layer(model, side, side)
+            linear, attention = linear + more[0], attention + more[1]
+    head += len(lengths) * product(1, model.hidden, 1)  # the cosine
+
+    found = count_operations(model, lengths, query)
+
+    assert (found.linear, found.attention, found.head) == (linear, attention, head)
 
 
 def test_the_bound_is_the_time_at_the_peaks():

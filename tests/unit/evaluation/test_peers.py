@@ -10,9 +10,10 @@ from tokenizers import Tokenizer
 
 from secondpass.engine.checkpoint import load_weights
 from secondpass.engine.spec import ModelSpec
+from secondpass.errors import InvalidInput
 from secondpass.evaluation.peers.encoding import PairEncoder, Tuning
 from secondpass.evaluation.peers.gguf import embeddings
-from secondpass.evaluation.peers.table import Task
+from secondpass.evaluation.peers.table import Task, load
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,11 @@ def test_positions_start_where_the_family_starts_them(checkpoint, tmp_path):
     first = weights["embeddings.position_embeddings.weight"][spec.padding_id + 1]
     np.testing.assert_allclose(positions[0], first)
     assert not PairEncoder.open(Task(folder, 1, 64, tmp_path)).typed
+
+
+def test_a_late_join_model_is_handed_to_our_engines_only(late_join, tmp_path):
+    task = Task(late_join(), 1, 96, tmp_path)
+
+    with pytest.raises(InvalidInput, match="which the engine 'onnxruntime' cannot"):
+        load("onnxruntime", task)
+    assert np.isfinite(load("secondpass-fp32", task).logits("a panda?", ["a bear", "why?"])).all()

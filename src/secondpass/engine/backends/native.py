@@ -118,6 +118,7 @@ def shape_of(spec: ModelSpec, head: str) -> Shape:
     shape = Shape()
     shape.hidden = spec.hidden
     shape.layers = spec.layers
+    shape.join_layer = spec.join_layer
     shape.heads = spec.heads
     shape.intermediate = spec.intermediate
     shape.vocabulary = spec.vocabulary

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from secondpass.engine.compute import Compute
-from secondpass.errors import InvalidInput, UnknownName
+from secondpass.errors import InvalidInput, ModelError, UnknownName
 
 if TYPE_CHECKING:
     from secondpass.engine.checkpoint import StoredWeights
@@ -72,7 +72,15 @@ def build_vector_backend(
     pooling: Pooling,
     compute: Compute | None = None,
 ) -> VectorBackend:
-    """The backend `name` with a bi-encoder in it; raises what `choose_backend` raises."""
+    """The backend `name` with a bi-encoder in it; raises what `choose_backend` raises.
+
+    ModelError for a late-join model, whose states are no vectors of texts.
+    """
+    if spec.join_layer:
+        raise ModelError(
+            f"a model with join_layer={spec.join_layer} reads pairs and gives no vectors; expected a "
+            "bi-encoder; load it with CrossEncoder"
+        )
     chosen, settled = choose_backend(name, spec, compute or Compute())
     module, _, attribute = VECTOR_BACKENDS[chosen].partition(":")
     kind = getattr(import_module(module), attribute)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
+from secondpass.engine.spec import ModelSpec
 from secondpass.errors import InvalidInput, UnknownName
 
 
@@ -85,8 +86,17 @@ def entry(name: str) -> Entry:
 
 
 def load(name: str, task: Task) -> Peer:
-    """The engine `name` with the model in it. Raises InvalidInput where a package is missing."""
+    """The engine `name` with the model in it.
+
+    Raises InvalidInput where a package is missing, and for a late-join model that is not for ours.
+    """
     found = entry(name)
+    if name not in OURS and ModelSpec.read(task.model).join_layer:
+        raise InvalidInput(
+            f"'{task.model.name}' reads query and passage apart in its lower layers, which the engine "
+            f"'{name}' cannot; expected one of {', '.join(OURS)}; leave the engine out, or measure "
+            "another model"
+        )
     for needed in found.modules:
         module(needed)
     where, _, function = found.load.partition(":")
