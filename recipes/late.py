@@ -106,6 +106,21 @@ def validation(lists: Lists, count: int) -> list[Asked]:
     return asked
 
 
+def calibrating(lists: Lists, count: int) -> list[Asked]:
+    """Held-out queries with lists as training draws them: what a probability is asked about.
+
+    Not the validation's, where one passage of thirty is right and all others are hard.
+    """
+    rng = np.random.default_rng(1)
+    others = lists.recipe.most_places - 1
+    made = []
+    for asked in validation(lists, count):
+        wrong, _ = lists.wrong(asked.query, others, rng)
+        passages = np.concatenate([asked.passages[:1], wrong])
+        made.append(Asked(asked.query, False, passages, np.zeros(len(passages), np.float32)))
+    return made
+
+
 @torch.no_grad()
 def scored(model: Upper, asked: list[Asked], read: Read) -> dict[str, Scored]:
     """The logits of these lists, beside the bi-encoder's cosines and the teacher's mixture."""
@@ -162,7 +177,7 @@ def write(args: argparse.Namespace) -> None:
         raise SystemExit(f"nothing is trained in '{args.work}'; run `train` first")
     model.load_state_dict(state["model"])
     all_scored = scored(model, validation(lists, args.checked), read)
-    late = all_scored["late"]
+    late = scored(model, calibrating(lists, args.calibrated), read)["late"]
     right = np.zeros(late.mask.shape, bool)
     right[:, 0] = True
     logits, mask = late.logits.numpy(), late.mask.numpy()
@@ -197,6 +212,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=8, help="of a list")
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--checked", type=int, default=200, help="lists that are validated on")
+    parser.add_argument("--calibrated", type=int, default=400, help="lists that are calibrated on")
     parser.add_argument("--check-seconds", type=float, default=300)
     args = parser.parse_args()
     {"read": read, "train": train, "write": write}[args.what](args)

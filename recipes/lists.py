@@ -130,7 +130,7 @@ class Lists:
         places = min(PLACES[form], self.recipe.most_places)
         query, positive, soft = self._query(at, rng)
         query = query[: min(QUERY_MOST, longest // 2)]
-        others, teacher = self._others(at, places - 1, rng)
+        others, teacher = self.wrong(at, places - 1, rng)
         room = longest - len(query) - SPECIALS
         ids = [positive, *(self.corpus.passages[int(i)] for i in others)]
         return Question(query, [self._form(each, query, room, rng) for each in ids], teacher, soft)
@@ -152,7 +152,7 @@ class Lists:
             query = query[:-1] if self.words.ends[query[-1]] else query
         return query, positive, 1.0
 
-    def _others(
+    def wrong(
         self, at: int, count: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Wrong passages, hard ones and random ones, and the teacher's scores, the right's first."""

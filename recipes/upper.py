@@ -117,7 +117,7 @@ def draw(lists: Lists, rng: np.random.Generator) -> Asked:
     """A list to learn from."""
     usable, sums = lists.drawn
     at = int(usable[np.searchsorted(sums, rng.random() * sums[-1], side="right")])
-    others, teacher = lists._others(at, lists.recipe.most_places - 1, rng)
+    others, teacher = lists.wrong(at, lists.recipe.most_places - 1, rng)
     noised = bool(rng.random() < lists.recipe.noised and len(lists.corpus.noised[at]))
     right = int(lists.corpus.positive[at])
     return Asked(at, noised, np.concatenate([[right], others]), teacher)

@@ -114,7 +114,7 @@ def test_only_usable_queries_that_are_not_held_out_are_drawn(lists, corpus, mine
 def test_no_right_passage_is_among_the_wrong_ones(lists, corpus):
     rng = np.random.default_rng(0)
     for at in range(60):
-        others, teacher = lists._others(at, 7, rng)
+        others, teacher = lists.wrong(at, 7, rng)
         assert corpus.positive[at] not in others
         assert len(teacher) == len(others) + 1
 
