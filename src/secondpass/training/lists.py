@@ -77,7 +77,9 @@ def read_lists(path: Path) -> Iterator[TrainingList]:
     label stays, so that nothing right is also wrong. So are lists with a blank query or without any
     text. How many is logged as a warning at the end. InvalidInput names the file and the line.
     """
-    left_out = dict.fromkeys(("blank texts", "repeated texts", "lists without a query or a text"), 0)
+    left_out = dict.fromkeys(
+        ("blank texts", "repeated texts", "lists without a query or a text"), 0
+    )
     for number, record in numbered_objects(path):
         query, rows = _fields(record, path, number)
         kept = _distinct([row for row in rows if row[0].strip()])

@@ -45,7 +45,7 @@ Scores = tuple[float | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class MiningReport:
-    """What came of it. Every query that was read is in `lists` or in `dropped`.
+    """What came of it. Every query is in `lists` or among `dropped`, by the reason.
 
     `refused` counts passages by the filter that refused them: 'right' (a right text, or a part of
     one, or one that holds it), 'same_document', 'margin', 'near_duplicate', and 'repeated' (the same

@@ -30,8 +30,8 @@ MODEL_MARGIN = 0.5
 class Mining:
     """Which negatives are wanted, and what counts as a false one.
 
-    `negatives` come from the fused ranks `first_rank` to `last_rank`, half of them from the hardest
-    third; `strangers` from the whole index. Refused is what overlaps with a right text by
+    `negatives` come from the mixture's ranks `first_rank` to `last_rank`, half of them from the
+    hardest third; `strangers` from the whole index. Refused is what overlaps with a right text by
     `near_duplicate`, what comes from a right text's document unless `same_document`, and what the
     teacher scores higher than the best right text's score less `margin`. None takes
     MIXTURE_MARGIN, in deviations, or MODEL_MARGIN, in logits.
