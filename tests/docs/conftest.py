@@ -48,6 +48,10 @@ The summit of Everest is 8,849 metres above the sea.
 {"_id": "q1", "text": "How many days of leave are there?"}
 {"_id": "q2", "text": "火车票能报销吗？"}
 """,
+    "pairs.jsonl": """\
+{"query": "How many days of leave are there?", "positive": "Everyone has thirty days a year."}
+{"query": "火车票能报销吗？", "positive": "火车票可以报销。"}
+""",
     "notes.txt": "The office opens at nine on weekdays.\n",
     "notes/handbook.md": """\
 # Staff handbook

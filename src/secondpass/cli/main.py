@@ -24,6 +24,7 @@ from secondpass.cli import (
     examining,
     indexing,
     mapping,
+    mining,
     searching,
     serving,
 )
@@ -113,6 +114,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "secondpass bench",
             "secondpass bench --vs sentence-transformers,onnxruntime --json speed.json",
         ],
+    ),
+    "mine": (
+        mining.mine,
+        ["secondpass mine --pairs train.jsonl --index my.index --out mined.jsonl"],
     ),
     "delete": (collection.delete, ["secondpass delete docs/old.md --index my.index"]),
     "migrate": (collection.migrate, ["secondpass migrate my.index copy.index"]),

@@ -138,10 +138,7 @@ class Index:
         from secondpass.retrieval.dense import DenseRetriever
         from secondpass.retrieval.hybrid import HybridRetriever
 
-        encoder = self._encoder.for_searching()
-        if encoder is None:
-            raise no_vectors()
-        dense = DenseRetriever(self._store, encoder, where)
+        dense = DenseRetriever(self._store, self._searching(), where)
         if first_stage == "dense":
             return dense
         legs: dict[str, Retriever] = {"lexical": lexical, "dense": dense}
@@ -149,6 +146,22 @@ class Index:
         # a million passages p95 was 332 ms at once and 200 ms one after another.
         concurrent = not self._store.in_process
         return HybridRetriever(legs, fusion or Fusion(), concurrent=concurrent)
+
+    def search_lexical(self, query: str, depth: int) -> list[tuple[str, float]]:
+        """The lexical leg without its passages: at most `depth` (passage id, BM25 score)."""
+        check_query(query, depth)
+        return self._store.search_lexical(query, depth)
+
+    def search_dense(self, vector: NDArray[np.float32], depth: int) -> list[tuple[str, float]]:
+        """The dense leg without its passages: at most `depth` (passage id, cosine), best first.
+
+        `vector` is float32[dimension] as `encoder().encode_queries` makes them, many at once.
+        """
+        return self._store.search_dense(vector, depth)
+
+    def encoder(self) -> Encoder | None:
+        """What made the index's vectors, for further texts; None where it has none."""
+        return self._encoder.for_searching()
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of these passages, float32[ids, dimension], of length 1.
@@ -162,10 +175,7 @@ class Index:
     def query_vector(self, query: str) -> NDArray[np.float32]:
         """A query's vector by the index's encoder, float32[dimension]; StoreError without one."""
         check_query(query, depth=1)
-        encoder = self._encoder.for_searching()
-        if encoder is None:
-            raise no_vectors()
-        vector: NDArray[np.float32] = encoder.encode_queries([query])[0]
+        vector: NDArray[np.float32] = self._searching().encode_queries([query])[0]
         return vector
 
     def info(self) -> StoreInfo:
@@ -184,6 +194,12 @@ class Index:
         """Release the files; a later call raises StoreError. Closing twice is allowed."""
         self._store.close()
         self._encoder.close()
+
+    def _searching(self) -> Encoder:
+        encoder = self._encoder.for_searching()
+        if encoder is None:
+            raise no_vectors()
+        return encoder
 
     def __enter__(self) -> Self:
         return self

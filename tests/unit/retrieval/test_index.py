@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from secondpass.errors import StoreError
+from secondpass.errors import InvalidInput, StoreError
 from secondpass.retrieval import Index
 from secondpass.retrieval.stores.info import StoreInfo
 from secondpass.retrieval.stores.memory import MemoryStore
@@ -52,6 +52,31 @@ def test_info_of_memory():
     index = Index(MemoryStore())
     index.add(PASSAGES)
     assert index.info() == StoreInfo(None, 2, 3, 0, None, ANALYSER_VERSION)
+
+
+def test_the_legs_alone_find_what_their_retrievers_find():
+    from secondpass.engine import load_encoder
+
+    with Index(MemoryStore(), load_encoder("static")) as index:
+        index.add(PASSAGES)
+        encoder = index.encoder()
+        for query in ("red fox", "狐狸"):
+            vector = encoder.encode_queries([query])[0]
+            legs = {
+                "lexical": index.search_lexical(query, 2),
+                "dense": index.search_dense(vector, 2),
+            }
+            for name, found in legs.items():
+                expected = index.retriever(first_stage=name).retrieve(query, 2)
+                assert found == [(one.passage.id, one.score) for one in expected]
+        with pytest.raises(InvalidInput, match="the query is blank"):
+            index.search_lexical(" ", 1)
+
+
+def test_an_index_without_vectors_has_no_encoder():
+    with Index(MemoryStore()) as index:
+        index.add(PASSAGES)
+        assert index.encoder() is None
 
 
 def test_a_closed_index_says_so(tmp_path):
