@@ -119,8 +119,9 @@ def write_tokenizer(folder: Path, config: dict, encoder: Path | None) -> None:
     if encoder is None:
         specials = {"unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
         specials |= {"pad_token": "<pad>"}
-    if config["model_type"] == "xlm-roberta":
+    if encoder is None:  # the bundled tokenizer marks the sides of a pair, for a late join
         tokenizer["post_processor"] = XLM_R_TEMPLATE
+    if config["model_type"] == "xlm-roberta":
         inputs.remove("token_type_ids")
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
     facts = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512}

@@ -15,7 +15,7 @@ from recipes.bert import Ranker, Shape
 from recipes.start import Tensors
 
 BUNDLED = Path(__file__).resolve().parents[1] / "src/secondpass/models/mini"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+PAIR = ("<s>", "A", "</s>", "</s>", "B", "</s>")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -56,11 +56,24 @@ def write_folder(model: Ranker, folder: Path, *, tokenizer: Path = BUNDLED) -> P
     (part / "model.safetensors").chmod(0o644)
     (part / "config.json").write_text(json.dumps(model.shape.config(), indent=2) + "\n")
     (part / "secondpass.json").write_text(json.dumps(facts, indent=2) + "\n")
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer / name, part / name)
+    write_plain_tokenizer(tokenizer, part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return folder
+
+
+def write_plain_tokenizer(source: Path, folder: Path) -> None:
+    """The tokenizer in `source` with XLM-R's specials around a pair: the bundled one marks sides."""
+    tokenizer = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["post_processor"]["pair"] = [
+        {"Sequence" if part in "AB" else "SpecialToken": {"id": part, "type_id": 0}}
+        for part in PAIR
+    ]
+    settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings["model_input_names"] = ["input_ids", "attention_mask"]
+    text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def write_bi_encoder(start: Tensors, shape: Shape, folder: Path) -> Path:
@@ -95,8 +108,7 @@ def write_bi_encoder(start: Tensors, shape: Shape, folder: Path) -> Path:
     }
     for name, content in parts.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(BUNDLED / name, folder / name)
+    write_plain_tokenizer(BUNDLED, folder)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -86,12 +87,16 @@ trailer<</Root 1 0 R>>
 
 @pytest.fixture(scope="session")
 def my_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The encoder of the bundled model, stored like a bi-encoder."""
+    """The part of the bundled model that reads one side by itself, stored like a bi-encoder."""
     folder = tmp_path_factory.mktemp("encoder") / "my-encoder"
     shutil.copytree(bundled("mini"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    apart = tuple(f"bert.apart.layer.{at}." for at in range(config.pop("join_layer"), 12))
+    joined = (*(name.replace("apart", "encoder") for name in apart), "bert.join", "classifier")
     path = next(folder.glob("*.safetensors"))
-    tensors = {k: v for k, v in load_file(path).items() if not k.startswith("classifier")}
-    save_file(tensors, path)
+    tensors = {k: v for k, v in load_file(path).items() if not k.startswith(joined)}
+    save_file({k.replace("bert.apart", "bert.encoder"): v for k, v in tensors.items()}, path)
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
     (folder / "secondpass.json").unlink()
     write_modules(folder, {"pooling_mode_mean_tokens": True})
     return folder

@@ -24,7 +24,7 @@ def test_a_missing_host_is_an_error_with_the_install_line():
 def test_a_model_may_be_a_name_a_folder_or_loaded_already(tiny, model):
     assert load(model) is model
     assert load(tiny).spec == load(str(tiny)).spec == model.spec
-    assert load("mini", offline=True).spec.family == "bert"
+    assert load("mini", offline=True).spec.family == "late-join-bert"
     with pytest.raises(ModelError, match="is no folder and no bundled model"):
         load(tiny / "none")
 
