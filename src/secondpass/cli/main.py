@@ -26,6 +26,7 @@ from secondpass.cli import (
     mapping,
     searching,
     serving,
+    training,
 )
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
@@ -113,6 +114,17 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "secondpass bench",
             "secondpass bench --vs sentence-transformers,onnxruntime --json speed.json",
         ],
+    ),
+    "train": (
+        training.train,
+        [
+            "secondpass train --data mined.jsonl --from mini --out my-model",
+            "secondpass train recipe.toml --epochs 3",
+        ],
+    ),
+    "distil": (
+        training.distil,
+        ["secondpass distil --teacher ./strong --data mined.jsonl --out scored.jsonl"],
     ),
     "delete": (collection.delete, ["secondpass delete docs/old.md --index my.index"]),
     "migrate": (collection.migrate, ["secondpass migrate my.index copy.index"]),
