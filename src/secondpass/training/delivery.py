@@ -25,7 +25,7 @@ from secondpass.engine.spec import ModelSpec, read_json
 from secondpass.errors import ModelError
 from secondpass.training.lists import TrainingList
 from secondpass.training.measures import RIGHT, calibration_error, fit_line, order_quality
-from secondpass.training.scoring import Logits, folder_scorer, score_lists
+from secondpass.training.scoring import Logits, folder_score, score_lists
 from secondpass.training.start import TOKENIZER_FILES
 
 SMALL = "int8"
@@ -68,7 +68,7 @@ def deliver(
     """
     folder = work / "float32"
     _write_model(start, weights, folder)
-    logits = score_lists(folder_scorer(folder, "fp32"), lists, on_list)
+    logits = score_lists(folder_score(folder, "fp32"), lists, on_list)
     calibrated = calibrate(logits, lists)
     fold_line(folder, calibrated.a, calibrated.b)
     small = work / SMALL
@@ -79,7 +79,7 @@ def deliver(
     write_facts(folder, facts)
     quality = Quality(
         fp32=order_quality(logits, lists),
-        int8=order_quality(score_lists(folder_scorer(small), lists, on_list), lists),
+        int8=order_quality(score_lists(folder_score(small), lists, on_list), lists),
         calibrated=calibrated,
     )
     cost = quality.fp32 - quality.int8

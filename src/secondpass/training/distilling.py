@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from secondpass.errors import InvalidInput
 from secondpass.training.lists import TrainingList, write_lists
 from secondpass.training.progress import Watch
-from secondpass.training.scoring import Logits, Scorer, load_scorer, parts, score_readable
+from secondpass.training.scoring import Logits, Score, load_score, parts, score_readable
 
 ENDINGS = (".jsonl", ".jsonl.gz")
 DIGITS = 5  # of a score: float32 logits have no more that mean anything
@@ -107,9 +107,9 @@ def distil(
     if known:
         watch.say(f"{len(known)} of {len(lists)} lists are scored already, in '{part}'")
     if len(known) < len(lists):
-        scorers = [load_scorer(name, offline=offline) for name in mixture.teachers]
+        asked = [load_score(name, offline=offline) for name in mixture.teachers]
         with part.open("a", encoding="utf-8") as file:
-            _score_rest(lists, known, file, (mixture, scorers), watch)
+            _score_rest(lists, known, file, (mixture, asked), watch)
     scored = [
         replace(one, scores=scores)
         for one, scores in zip(lists, known, strict=True)
@@ -130,12 +130,12 @@ def _score_rest(
     lists: Sequence[TrainingList],
     known: list[Scores],
     file: TextIO,
-    by: tuple[Mixture, Sequence[Scorer]],
+    by: tuple[Mixture, Sequence[Score]],
     watch: Watch,
 ) -> None:
-    mixture, scorers = by
+    mixture, teachers = by
     for some in parts(lists[len(known) :]):
-        asked = [score_readable(scorer, some) for scorer in scorers]
+        asked = [score_readable(score, some) for score in teachers]
         for logits in zip(*asked, strict=True):
             read = [one for one in logits if one is not None]
             found = mixture.scores(read) if len(read) == len(logits) else None

@@ -33,7 +33,7 @@ from secondpass.training.lists import TrainingList, read_lists
 from secondpass.training.measures import order_quality
 from secondpass.training.progress import Watch
 from secondpass.training.recipe import Recipe
-from secondpass.training.scoring import Logits, folder_scorer, score_lists
+from secondpass.training.scoring import Logits, folder_score, score_lists
 from secondpass.training.start import Start, prepare_start, write_json
 
 EXTRA = "train"
@@ -242,7 +242,7 @@ def _start_quality(run: Run, lessons: Lessons) -> float | None:
         return float(json.loads(known.read_text(encoding="utf-8")))
     lists = lessons.validation
     logits = score_lists(
-        folder_scorer(lessons.start.folder, "fp32"),
+        folder_score(lessons.start.folder, "fp32"),
         lists,
         lambda done, total: run.watch.at("measuring", done, total),
     )

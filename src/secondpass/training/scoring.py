@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +28,19 @@ PAIRS_AT_ONCE = 512
 Logits = NDArray[np.float32]
 
 
-class Scorer(Protocol):
-    """Whatever gives (query, text) pairs float32 logits, in their order."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Logits: ...
+# (query, text) pairs -> float32 logits, in their order
+Score = Callable[[Sequence[tuple[str, str]]], Logits]
 
 
-def load_scorer(name: str, *, offline: bool = False, compute: Compute | None = None) -> Scorer:
-    """The model that this name means; this file's first lines tell the forms of names.
+def load_score(name: str, *, offline: bool = False) -> Score:
+    """What gives pairs the logits of the model that this name means; above are the forms of names.
 
     Raises ModelError for what cannot be loaded, and MissingExtra without the library.
     """
     prefix, colon, rest = name.partition(":")
     if colon and prefix == LIBRARY:
-        return LibraryScorer.load(rest, offline=offline)
-    return CrossEncoder.load(name, offline=offline, compute=compute)
+        return LibraryScorer.load(rest, offline=offline).score
+    return CrossEncoder.load(name, offline=offline).score
 
 
 class LibraryScorer:
@@ -85,34 +83,34 @@ class LibraryScorer:
 
 
 def score_lists(
-    scorer: Scorer,
+    score: Score,
     lists: Sequence[TrainingList],
     on_list: Callable[[int, int], None] | None = None,
 ) -> list[Logits]:
     """The logits of every list, in order; raises InvalidInput for a query that fills the model."""
     found: list[Logits] = []
     for part in parts(lists):
-        found += score_part(scorer, part)
+        found += score_part(score, part)
         if on_list is not None:
             on_list(len(found), len(lists))
     return found
 
 
-def score_part(scorer: Scorer, part: Sequence[TrainingList]) -> list[Logits]:
+def score_part(score: Score, part: Sequence[TrainingList]) -> list[Logits]:
     """The logits of a few lists, which go through the model together."""
-    logits = scorer.score([(one.query, text) for one in part for text in one.texts])
+    logits = score([(one.query, text) for one in part for text in one.texts])
     ends = np.cumsum([len(one.texts) for one in part])
     return np.split(logits, ends[:-1])
 
 
-def score_readable(scorer: Scorer, part: Sequence[TrainingList]) -> list[Logits | None]:
+def score_readable(score: Score, part: Sequence[TrainingList]) -> list[Logits | None]:
     """Like `score_part`, with None for a list whose query fills the model."""
     try:
-        return list(score_part(scorer, part))
+        return list(score_part(score, part))
     except InvalidInput:
         if len(part) == 1:
             return [None]
-    return [found for one in part for found in score_readable(scorer, [one])]
+    return [found for one in part for found in score_readable(score, [one])]
 
 
 def parts(lists: Sequence[TrainingList]) -> Iterator[list[TrainingList]]:
@@ -129,6 +127,6 @@ def parts(lists: Sequence[TrainingList]) -> Iterator[list[TrainingList]]:
         yield part
 
 
-def folder_scorer(folder: Path, precision: str = "auto") -> CrossEncoder:
-    """The model in a folder, by our engine."""
-    return CrossEncoder.load(folder, compute=Compute(precision=precision))
+def folder_score(folder: Path, precision: str = "auto") -> Score:
+    """What gives pairs the logits of the model in a folder, by our engine."""
+    return CrossEncoder.load(folder, compute=Compute(precision=precision)).score
