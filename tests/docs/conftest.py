@@ -48,6 +48,10 @@ The summit of Everest is 8,849 metres above the sea.
 {"_id": "q1", "text": "How many days of leave are there?"}
 {"_id": "q2", "text": "火车票能报销吗？"}
 """,
+    "lists.jsonl": """\
+{"query": "what do pandas eat?", "texts": ["Pandas eat bamboo.", "The office opens at nine."], "labels": [1, 0]}
+{"query": "火车票能报销吗？", "texts": ["火车票可以报销。", "大熊猫吃竹子。"], "labels": [1, 0]}
+""",
     "notes.txt": "The office opens at nine on weekdays.\n",
     "notes/handbook.md": """\
 # Staff handbook

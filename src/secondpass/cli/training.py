@@ -72,9 +72,7 @@ Patience = Annotated[
 ]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32 [default: auto]")]
 Device = Annotated[str | None, typer.Option(help="auto or cpu [default: auto]")]
-MostInt8Cost = Annotated[
-    float | None, typer.Option(help="nDCG@10 that int8 may cost [default: 0.005]")
-]
+MostCost = Annotated[float | None, typer.Option(help="nDCG@10 that int8 may cost [default: 0.005]")]
 Licence = Annotated[str | None, typer.Option(help="Of the new model, for its card")]
 Language = Annotated[
     list[str] | None, typer.Option(help="Of the new model, for its card; repeatable")
@@ -109,7 +107,7 @@ def train(
     patience: Patience = None,
     precision: Precision = None,
     device: Device = None,
-    most_int8_cost: MostInt8Cost = None,
+    most_cost: MostCost = None,
     licence: Licence = None,
     language: Language = None,
     restart: Restart = False,

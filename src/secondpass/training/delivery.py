@@ -58,13 +58,13 @@ def deliver(
     work: Path,
     lists: Sequence[TrainingList],
     *,
-    most_int8_cost: float,
+    most_cost: float,
     on_list: OnList | None = None,
 ) -> Quality:
     """Write work/float32 and work/int8, and measure both; `lists` are those held out.
 
     `start` has the config and the tokenizer, `weights` is a safetensors file of transformers' names.
-    Raises ModelError where int8 costs more than `most_int8_cost`; work/float32 stays for such a case.
+    Raises ModelError where int8 costs more than `most_cost`; work/float32 stays for such a case.
     """
     folder = work / "float32"
     _write_model(start, weights, folder)
@@ -83,12 +83,12 @@ def deliver(
         calibrated=calibrated,
     )
     cost = quality.fp32 - quality.int8
-    if cost > most_int8_cost:
+    if cost > most_cost:
         raise ModelError(
             f"int8 costs {cost:.4f} of nDCG@10 ({quality.fp32:.4f} in float32, {quality.int8:.4f} in "
-            f"int8, {len(lists)} lists), more than {most_int8_cost:g}; the float32 model is in "
+            f"int8, {len(lists)} lists), more than {most_cost:g}; the float32 model is in "
             f"'{folder}': load it with precision 'fp32'; or run this again with a larger "
-            "--most-int8-cost"
+            "--most-cost"
         )
     return quality
 

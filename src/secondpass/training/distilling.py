@@ -150,12 +150,12 @@ def _known(part: Path, mixture: Mixture, lists: Sequence[TrainingList]) -> list[
     asked = {"teachers": mixture.teachers, "shares": mixture.shares, "lists": digest(lists)}
     header = json.dumps(asked)
     lines = part.read_text(encoding="utf-8").split("\n")[:-1] if part.is_file() else []
-    if lines and lines[0] != header:
+    if len(lines) > 1 and lines[0] != header:
         raise InvalidInput(
             f"'{part}' has the scores of another run ({lines[0]:.200}); expected those of this one; "
             "remove it to begin anew"
         )
-    whole = lines or [header]
+    whole = lines if lines and lines[0] == header else [header]
     part.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
     return [None if found is None else tuple(found) for found in map(json.loads, whole[1:])]
 

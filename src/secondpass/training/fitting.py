@@ -139,7 +139,7 @@ def _arguments(task: Fit) -> CrossEncoderTrainingArguments:
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=1,  # and the best one
+        save_total_limit=2,  # the last and the best; at 1 the end of a run would remove the last
         load_best_model_at_end=True,
         metric_for_best_model=MEASURE,
         greater_is_better=True,

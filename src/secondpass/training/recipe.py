@@ -20,7 +20,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 DEVICES = ("auto", "cpu")
 RENAMED = {"start": "from"}  # a word that Python keeps for itself
 # What changes the delivery alone: a run whose recipe differs in these goes on where it stopped.
-OF_DELIVERY = ("licence", "language", "most_int8_cost", "device")
+OF_DELIVERY = ("licence", "language", "most_cost", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Recipe:
     patience: int = 3  # measures without a better one until the run ends; 0: it never ends early
     precision: str = "auto"  # 'bf16', 'fp32', or 'auto': bf16 on a GPU that has it
     device: str = "auto"  # 'cpu', or 'auto': a GPU where there is one
-    most_int8_cost: float = 0.005  # nDCG@10 that int8 may cost
+    most_cost: float = 0.005  # nDCG@10 that int8 may cost
     licence: str | None = None  # of the new model, for its card
     language: tuple[str, ...] = ()  # of the new model, for its card: en, zh
 
@@ -144,7 +144,7 @@ CHECKS: list[Check] = [
     ("validation_share", lambda value: 0 < value < 1, "a share between 0 and 1, such as 0.1"),
     ("check_every", lambda value: value >= 1, "1 or more"),
     ("patience", lambda value: value >= 0, "0, or how many measures to wait for a better one"),
-    ("most_int8_cost", _weight, "a difference of nDCG@10 from 0, such as 0.005"),
+    ("most_cost", _weight, "a difference of nDCG@10 from 0, such as 0.005"),
 ]
 
 

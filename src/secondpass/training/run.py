@@ -28,7 +28,7 @@ from secondpass.training.card import MOST_ERROR, DataFile, Measures, Provenance,
 from secondpass.training.checkpoints import Checkpoint, latest
 from secondpass.training.delivery import assemble, deliver, write_facts
 from secondpass.training.distilling import Mixture, distil
-from secondpass.training.held_out import split
+from secondpass.training.held_out import LEAST, split
 from secondpass.training.lists import TrainingList, read_lists
 from secondpass.training.measures import order_quality
 from secondpass.training.progress import Watch
@@ -108,7 +108,7 @@ def train(
         point.best_weights,
         run.work,
         held_out,
-        most_int8_cost=recipe.most_int8_cost,
+        most_cost=recipe.most_cost,
         on_list=lambda done, total: run.watch.at("measuring", done, total),
     )
     measures = Measures(len(held_out), _own_order(held_out), before, quality)
@@ -212,12 +212,25 @@ def _lessons(run: Run, lists: list[TrainingList]) -> Lessons:
     for what, encoded in (("training", training), ("validation", validation)):
         if encoded.left_out:
             run.watch.say(f"{encoded.left_out} {what} lists left out: their queries fill the model")
+    _check_readable(training, validation)
     if training.cut:
         run.watch.say(
             f"{training.cut} texts are longer than a row of {max_tokens} tokens: their beginnings "
             "are learnt from"
         )
     return Lessons(start, tokenizer, training, validation.lists, max_tokens)
+
+
+def _check_readable(training: EncodedLists, validation: EncodedLists) -> None:
+    """Raise InvalidInput where what the model can read is too little to go on with."""
+    found = "none of the training lists" if not len(training) else None
+    if found is None and len(validation) < LEAST:
+        found = f"{len(validation)} of the validation lists"
+    if found is not None:
+        raise InvalidInput(
+            f"{found} has a query that leaves room for a text; expected shorter queries, and {LEAST} "
+            "lists or more to measure on; choose a start model that reads more"
+        )
 
 
 def _settle_window(start: Start, recipe: Recipe) -> int:

@@ -186,7 +186,7 @@ def _chosen(weights: StoredWeights, kept: tuple[int, ...]) -> Tensors:
 
 
 def _fresh_head(spec: ModelSpec, tensors: Tensors, seed: int) -> Tensors:
-    """What the head lacks: a dense layer that the checkpoint has, such as BERT's pooler, stays."""
+    """What the head lacks: a dense layer that is there under the family's own name stays."""
     draw = np.random.default_rng(seed)
     head: Tensors = {}
     for name, shape in head_shapes(spec).items():

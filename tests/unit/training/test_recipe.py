@@ -80,7 +80,7 @@ BAD = {
     "validation_share": 1.0,
     "check_every": 0,
     "patience": -1,
-    "most_int8_cost": -0.1,
+    "most_cost": -0.1,
 }
 
 
