@@ -53,6 +53,10 @@ The summit of Everest is 8,849 metres above the sea.
 {"query": "How many days of leave are there?", "positive": "Everyone has thirty days a year."}
 {"query": "火车票能报销吗？", "positive": "火车票可以报销。"}
 """,
+    "lists.jsonl": """\
+{"query": "what do pandas eat?", "texts": ["Pandas eat bamboo.", "The office opens at nine."], "labels": [1, 0]}
+{"query": "火车票能报销吗？", "texts": ["火车票可以报销。", "大熊猫吃竹子。"], "labels": [1, 0]}
+""",
     "notes.txt": "The office opens at nine on weekdays.\n",
     "notes/handbook.md": """\
 # Staff handbook

@@ -27,6 +27,7 @@ from secondpass.cli import (
     mining,
     searching,
     serving,
+    training,
 )
 from secondpass.cli.messages import error_line
 from secondpass.errors import SecondpassError
@@ -118,6 +119,17 @@ COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "mine": (
         mining.mine,
         ["secondpass mine --pairs train.jsonl --index my.index --out mined.jsonl"],
+    ),
+    "train": (
+        training.train,
+        [
+            "secondpass train --data mined.jsonl --from mini --out my-model",
+            "secondpass train recipe.toml --epochs 3",
+        ],
+    ),
+    "distil": (
+        training.distil,
+        ["secondpass distil --teacher ./strong --data mined.jsonl --out scored.jsonl"],
     ),
     "delete": (collection.delete, ["secondpass delete docs/old.md --index my.index"]),
     "migrate": (collection.migrate, ["secondpass migrate my.index copy.index"]),

@@ -16,6 +16,7 @@ FILES = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "README.md",  # what is trained from it tells its licence
     "secondpass.json",
     "modules.json",
     "*_Pooling/config.json",

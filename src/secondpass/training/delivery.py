@@ -1,0 +1,144 @@
+"""When is a model ready? Calibrated, exported to int8, measured by our engine, and refused if worse.
+
+best weights -> line through the logits, folded into the head -> OUT.training/float32 -> int8 ->
+nDCG@10 of both -> OUT, which appears whole
+
+OUT itself holds float32 weights, which sentence-transformers, transformers and our engine all read;
+OUT/int8 is the same model in a quarter of the space, for our engine alone. Side by side in one folder
+our engine would read the int8 file even where float32 is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from secondpass.engine.checkpoint import PLAIN_FILE
+from secondpass.engine.export import FACTS, export, original_name
+from secondpass.engine.spec import ModelSpec, read_json
+from secondpass.errors import ModelError
+from secondpass.training.lists import TrainingList
+from secondpass.training.measures import RIGHT, calibration_error, fit_line, order_quality
+from secondpass.training.scoring import Logits, folder_score, score_lists
+from secondpass.training.start import TOKENIZER_FILES
+
+SMALL = "int8"
+MODEL_FILES = ("config.json", PLAIN_FILE, FACTS, *TOKENIZER_FILES)
+OnList = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What the line a * logit + b does for sigmoid(logit): the error on lists it was not fitted on."""
+
+    a: float
+    b: float
+    error_before: float
+    error_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """nDCG@10 on the validation lists: of the trained model in both precisions."""
+
+    fp32: float
+    int8: float
+    calibrated: Calibrated
+
+
+def deliver(
+    start: Path,
+    weights: Path,
+    work: Path,
+    lists: Sequence[TrainingList],
+    *,
+    most_cost: float,
+    on_list: OnList | None = None,
+) -> Quality:
+    """Write work/float32 and work/int8, and measure both; `lists` are those held out.
+
+    `start` has the config and the tokenizer, `weights` is a safetensors file of transformers' names.
+    Raises ModelError where int8 costs more than `most_cost`; work/float32 stays for such a case.
+    """
+    folder = work / "float32"
+    _write_model(start, weights, folder)
+    logits = score_lists(folder_score(folder, "fp32"), lists, on_list)
+    calibrated = calibrate(logits, lists)
+    fold_line(folder, calibrated.a, calibrated.b)
+    small = work / SMALL
+    shutil.rmtree(small, ignore_errors=True)
+    export(folder, small)
+    # so that the engine need not look for them at each load
+    facts = read_json(folder / FACTS) | {"outliers": read_json(small / FACTS)["outliers"]}
+    write_facts(folder, facts)
+    quality = Quality(
+        fp32=order_quality(logits, lists),
+        int8=order_quality(score_lists(folder_score(small), lists, on_list), lists),
+        calibrated=calibrated,
+    )
+    cost = quality.fp32 - quality.int8
+    if cost > most_cost:
+        raise ModelError(
+            f"int8 costs {cost:.4f} of nDCG@10 ({quality.fp32:.4f} in float32, {quality.int8:.4f} in "
+            f"int8, {len(lists)} lists), more than {most_cost:g}; the float32 model is in "
+            f"'{folder}': load it with precision 'fp32'; or run this again with a larger "
+            "--most-cost"
+        )
+    return quality
+
+
+def calibrate(logits: Sequence[Logits], lists: Sequence[TrainingList]) -> Calibrated:
+    """The line fitted on every second list, and the calibration error on the others."""
+    right = [np.array(one.labels) >= RIGHT for one in lists]
+    a, b = fit_line(np.concatenate(logits[0::2]), np.concatenate(right[0::2]))
+    measured, truth = np.concatenate(logits[1::2]), np.concatenate(right[1::2])
+    return Calibrated(
+        a=a,
+        b=b,
+        error_before=calibration_error(measured, truth),
+        error_after=calibration_error(a * measured.astype(np.float64) + b, truth),
+    )
+
+
+def fold_line(folder: Path, a: float, b: float) -> None:
+    """Make a * logit + b the logit of the float32 model in `folder`."""
+    family = ModelSpec.read(folder).family
+    tensors = load_file(folder / PLAIN_FILE)
+    weight, bias = (original_name(f"logit.{part}", family) for part in ("weight", "bias"))
+    tensors[weight] = (tensors[weight] * np.float32(a)).astype(np.float32)
+    tensors[bias] = (tensors[bias] * np.float32(a) + np.float32(b)).astype(np.float32)
+    save_file(tensors, folder / PLAIN_FILE, metadata={"format": "pt"})
+    (folder / PLAIN_FILE).chmod(0o644)  # the safetensors library writes for the owner alone
+
+
+def write_facts(folder: Path, facts: dict[str, object]) -> None:
+    """Write secondpass.json, on one line, as `export` does."""
+    (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+
+
+def assemble(work: Path, out: Path, *, card: str, recipe: str) -> None:
+    """Put the delivered folder together from work/float32 and work/int8; `out` appears whole."""
+    half_done = out.with_name(f".{out.name}.part")
+    shutil.rmtree(half_done, ignore_errors=True)
+    (half_done / SMALL).mkdir(parents=True)
+    for source, target in ((work / "float32", half_done), (work / SMALL, half_done / SMALL)):
+        for path in sorted(source.iterdir()):
+            shutil.copyfile(path, target / path.name)
+        (target / "README.md").write_text(card, encoding="utf-8")
+        (target / "recipe.toml").write_text(recipe, encoding="utf-8")
+    half_done.rename(out)
+
+
+def _write_model(start: Path, weights: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in MODEL_FILES:
+        if name != PLAIN_FILE and (start / name).is_file():
+            shutil.copyfile(start / name, folder / name)
+    shutil.copyfile(weights, folder / PLAIN_FILE)
