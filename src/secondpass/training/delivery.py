@@ -113,6 +113,9 @@ def fold_line(folder: Path, a: float, b: float) -> None:
     weight, bias = (original_name(f"logit.{part}", family) for part in ("weight", "bias"))
     tensors[weight] = (tensors[weight] * np.float32(a)).astype(np.float32)
     tensors[bias] = (tensors[bias] * np.float32(a) + np.float32(b)).astype(np.float32)
+    cosine = original_name("join.cosine", family)  # of a late join: the logit's other part
+    if cosine in tensors:
+        tensors[cosine] = (tensors[cosine] * np.float32(a)).astype(np.float32)
     save_file(tensors, folder / PLAIN_FILE, metadata={"format": "pt"})
     (folder / PLAIN_FILE).chmod(0o644)  # the safetensors library writes for the owner alone
 

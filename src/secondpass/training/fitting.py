@@ -26,6 +26,7 @@ from transformers.utils import logging as library_logging
 
 from secondpass.engine.pairs import PairTokenizer
 from secondpass.errors import EngineError, InvalidInput, ModelError
+from secondpass.training import late_join
 from secondpass.training.batches import CHUNKS, EncodedLists
 from secondpass.training.checking import MEASURE, HeldOut, Telling, tensors_of
 from secondpass.training.checkpoints import SECONDS, WEIGHTS, Checkpoint, latest
@@ -112,12 +113,14 @@ def _bf16(recipe: Recipe) -> bool:
 
 def _trainer(task: Fit, seconds: float) -> ListTrainer:
     recipe = task.recipe
+    late_join.register()
     model = CrossEncoder(
         str(task.start),
         device="cpu" if recipe.device == "cpu" else None,
         local_files_only=True,
         trust_remote_code=False,
     )
+    late_join.freeze_below(model)
     return ListTrainer(task, model, Telling(task.watch, seconds))
 
 

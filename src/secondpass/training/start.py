@@ -39,6 +39,7 @@ HEAD_SPREAD = 0.02  # standard deviation of a fresh head's weights, as BERT's ow
 LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 SIGMOID = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
 
+LATE_JOIN = "late-join-bert"
 Tensors = dict[str, NDArray[np.float32]]
 
 
@@ -64,6 +65,11 @@ class Start:
     def said(self) -> list[str]:
         """What a person should know before training begins, a line each."""
         lines = []
+        if self.spec.join_layer:
+            lines.append(
+                f"'{self.name}' reads query and text apart up to layer {self.spec.join_layer}: what "
+                "lies below stays as it is, and the layers above learn"
+            )
         if self.fresh_head:
             lines.append(
                 f"'{self.name}' has no ranking head: it gets a new one, whose first scores are noise"
@@ -84,8 +90,12 @@ def prepare_start(
     than there are.
     """
     source = locate(name, offline=offline)
-    _refuse_late_join(source)
     spec = ModelSpec.read(source)
+    if spec.join_layer and layers is not None:
+        raise InvalidInput(
+            f"layers={layers} would take layers from '{name}', which joins query and text at layer "
+            f"{spec.join_layer}: all of its layers are needed; leave --layers out"
+        )
     weights, fresh = _weights(source, spec)
     kept = spread_layers(spec.layers, layers)
     tensors = _chosen(weights, kept)
@@ -144,15 +154,6 @@ def _hub_name(name: str) -> str | None:
     return name if HUB_NAME.fullmatch(name) and not elsewhere else None
 
 
-def _refuse_late_join(source: Path) -> None:
-    if "join_layer" in read_json(source / "config.json"):
-        raise ModelError(
-            f"'{source}' reads query and text apart up to a layer (join_layer in config.json), which "
-            "transformers cannot train; expected a cross-encoder that reads both from its first "
-            "layer on; choose another start"
-        )
-
-
 def _weights(source: Path, spec: ModelSpec) -> tuple[StoredWeights, bool]:
     """The weights, checked, and whether a head is missing."""
     if "logit.weight" in _names(source, spec):
@@ -203,8 +204,10 @@ def _write_config(source: Path, out: Path, spec: ModelSpec) -> None:
     config = read_json(source / "config.json")
     for stale in ("torch_dtype", "sbert_ce_default_activation_function", "num_labels"):
         config.pop(stale, None)
+    family = LATE_JOIN if spec.join_layer else spec.family
     config |= {
-        "architectures": [ARCHITECTURES[spec.family]],
+        "architectures": [ARCHITECTURES[family]],
+        "model_type": family,
         "dtype": "float32",
         "num_hidden_layers": spec.layers,
         "id2label": {"0": "relevance"},
@@ -226,6 +229,7 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 ARCHITECTURES = {
+    "late-join-bert": "LateJoinBertForSequenceClassification",  # ours, in late_join.py
     "bert": "BertForSequenceClassification",
     "roberta": "RobertaForSequenceClassification",
     "xlm-roberta": "XLMRobertaForSequenceClassification",

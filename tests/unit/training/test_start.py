@@ -139,9 +139,9 @@ def test_berts_pooler_stays_under_a_fresh_head(own_checkpoint, tmp_path):
     assert np.array_equal(new["bert.pooler.dense.weight"], old["bert.pooler.dense.weight"])
 
 
-def test_a_late_join_is_refused(own_checkpoint, tmp_path):
-    with pytest.raises(ModelError, match="reads query and text apart up to a layer"):
-        prepare_start(str(own_checkpoint(join_layer=2)), tmp_path / "start")
+def test_all_layers_of_a_late_join_are_needed(late_join, tmp_path):
+    with pytest.raises(InvalidInput, match="joins query and text at layer 2"):
+        prepare_start(str(late_join()), tmp_path / "start", layers=2)
 
 
 def test_a_head_of_several_labels_is_refused(own_checkpoint, tmp_path):

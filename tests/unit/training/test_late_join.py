@@ -1,0 +1,84 @@
+"""A late join in the trainer: the logits of the engine and of the oracle, and a run from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from late_join import pair_logits
+from lessons import lessons_file
+from secondpass.engine.compute import Compute
+from secondpass.engine.cross_encoder import CrossEncoder
+from secondpass.training import late_join as ours
+from secondpass.training.recipe import Recipe
+from secondpass.training.run import train
+from secondpass.training.start import prepare_start
+
+PAIRS = [
+    ("what do pandas eat?", "Pandas eat bamboo."),
+    ("what do pandas eat?", "The office opens at nine on weekdays, and closes at five."),
+    ("opening hours", "Nine to five."),
+    ("a", ""),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def padded_logits(folder) -> list[float]:
+    ours.register()
+    ours.register()  # a second time does no harm
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = "[PAD]"
+    batch = tokenizer(*zip(*PAIRS, strict=True), padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return model(**batch).logits[:, 0].tolist()
+
+
+def test_padded_rows_give_the_logits_of_pairs_read_one_by_one(late_join, tmp_path):
+    start = prepare_start(str(late_join()), tmp_path / "start")
+
+    found = padded_logits(start.folder)
+
+    assert found == pytest.approx(pair_logits(late_join(), PAIRS), abs=1e-4)
+    assert np.ptp(found) > 0.1
+    assert "the layers above learn" in " ".join(start.said)
+
+
+def test_only_what_lies_above_the_join_learns(late_join, tmp_path):
+    data = lessons_file(tmp_path / "lists.jsonl", 40)
+    recipe = Recipe(
+        data=(str(data),),
+        start=str(late_join()),
+        out=str(tmp_path / "model"),
+        learning_rate=1e-2,
+        batch_tokens=600,
+        steps=4,
+        check_every=2,
+        validation_share=0.25,
+        device="cpu",
+        most_cost=1.0,
+    )
+
+    train(recipe)
+
+    before = load_file(late_join() / "model.safetensors")
+    after = load_file(tmp_path / "model" / "model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert {name for name in changed if ".layer.0." in name or ".layer.1." in name} == set()
+    assert not {name for name in changed if name.startswith(("bert.apart", "bert.embeddings"))}
+    assert {"bert.join.cosine", "bert.join.sides.weight", "classifier.weight"} <= changed
+    assert any(name.startswith("bert.encoder.layer.3.") for name in changed)
+    exact = CrossEncoder.load(tmp_path / "model", compute=Compute("fp32")).score(PAIRS[:3])
+    assert exact == pytest.approx(padded_logits(tmp_path / "model")[:3], abs=1e-4)
