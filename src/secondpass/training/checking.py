@@ -32,7 +32,7 @@ class HeldOut(BaseEvaluator):
     def __init__(
         self, lists: Sequence[TrainingList], tokenizer: PairTokenizer, spec: ModelSpec, reach: Reach
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.primary_metric = MEASURE
         self._lists = lists
         self._spec = spec
