@@ -77,14 +77,16 @@ def read_lists(path: Path) -> Iterator[TrainingList]:
     label stays, so that nothing right is also wrong. So are lists with a blank query or without any
     text. How many is logged as a warning at the end. InvalidInput names the file and the line.
     """
-    left_out = dict.fromkeys(("blank text", "repeated text", "list without a query or a text"), 0)
+    left_out = dict.fromkeys(
+        ("blank texts", "repeated texts", "lists without a query or a text"), 0
+    )
     for number, record in numbered_objects(path):
         query, rows = _fields(record, path, number)
         kept = _distinct([row for row in rows if row[0].strip()])
-        left_out["blank text"] += sum(not row[0].strip() for row in rows)
-        left_out["repeated text"] += sum(bool(row[0].strip()) for row in rows) - len(kept)
+        left_out["blank texts"] += sum(not row[0].strip() for row in rows)
+        left_out["repeated texts"] += sum(bool(row[0].strip()) for row in rows) - len(kept)
         if not kept or not query.strip():
-            left_out["list without a query or a text"] += 1
+            left_out["lists without a query or a text"] += 1
             continue
         texts, labels, scores = zip(*kept, strict=True)
         taught = None if None in scores else scores
@@ -95,7 +97,7 @@ def read_lists(path: Path) -> Iterator[TrainingList]:
         yield one
     for what, count in left_out.items():
         if count:
-            logger.warning("'%s': %d %s%s left out", path, count, what, "s" * (count > 1))
+            logger.warning("'%s': %s left out: %d", path, what, count)
 
 
 def write_lists(path: Path, lists: Iterable[TrainingList]) -> int:
