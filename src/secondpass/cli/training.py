@@ -77,7 +77,7 @@ Licence = Annotated[str | None, typer.Option(help="Of the new model, for its car
 Language = Annotated[
     list[str] | None, typer.Option(help="Of the new model, for its card; repeatable")
 ]
-RecipeFile = Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="A TOML file")]
+RecipeFile = Annotated[Path | None, typer.Argument(metavar="RECIPE", help="A TOML file")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew after a kill")]
 Keep = Annotated[bool, typer.Option("--keep-checkpoints", help="Keep OUT.training")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object")]
@@ -117,7 +117,7 @@ def train(
 ) -> None:
     """Train a cross-encoder on lists of right and wrong texts.
 
-    Options go before what the recipe says. The same command goes on with a run that was killed. The
+    Options win over what the recipe says. The same command goes on with a run that was killed. The
     model is calibrated, exported to int8 as well, and measured on held-out queries; its card says how.
     """
     options = dict(locals())  # by the names of the recipe's fields

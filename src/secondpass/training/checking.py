@@ -12,8 +12,8 @@ from sentence_transformers.base.model import BaseModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from secondpass.engine.batching import plan_batches
-from secondpass.engine.cross_encoder import best_windows
-from secondpass.engine.encode import Reach, encode_pairs
+from secondpass.engine.cross_encoder import Limits, best_windows
+from secondpass.engine.encode import encode_pairs
 from secondpass.engine.pairs import PairTokenizer
 from secondpass.engine.spec import ModelSpec
 from secondpass.errors import EngineError
@@ -30,12 +30,17 @@ class HeldOut(BaseEvaluator):
     """nDCG@10 on the validation lists, of which long texts are read by windows, as the engine does."""
 
     def __init__(
-        self, lists: Sequence[TrainingList], tokenizer: PairTokenizer, spec: ModelSpec, reach: Reach
+        self,
+        lists: Sequence[TrainingList],
+        tokenizer: PairTokenizer,
+        spec: ModelSpec,
+        max_tokens: int,
     ) -> None:
         super().__init__()
         self.primary_metric = MEASURE
         self._lists = lists
         self._spec = spec
+        reach = Limits(window_tokens=max_tokens).reach(spec)
         pairs = [(one.query, text) for one in lists for text in one.texts]
         self._encoded = encode_pairs(pairs, tokenizer, reach, spec.token_types)
 

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +171,7 @@ class ListTrainer(CrossEncoderTrainer):
             train_dataset=datasets.Dataset.from_dict({"list": range(len(task.lists))}),
             loss=ListLoss(model, recipe.loss, weights),
             evaluator=HeldOut(
-                task.validation,
-                task.tokenizer,
-                task.lists.spec,
-                replace(task.lists.reach, long_texts="windows"),
+                task.validation, task.tokenizer, task.lists.spec, task.lists.reach.window_tokens
             ),
             data_collator=Collator(task.lists, chunk_tokens),  # type: ignore[arg-type]
             callbacks=[telling],
