@@ -37,8 +37,8 @@ The summit of Everest is 8,849 metres above the sea.
 """,
     "山.txt": """\
 长颈鹿有多高？成年的大约五米。
-珠穆朗玛是一家餐厅的名字。
-珠峰的海拔是8848.86米。
+珠峰是一家餐厅的名字。
+珠穆朗玛峰的海拔是8848.86米。
 """,
     "records.jsonl": """\
 {"_id": "travel", "title": "Travel", "text": "Train tickets are refunded.", "lang": "en", "year": 2023}
