@@ -25,7 +25,7 @@ VECTOR_BACKENDS = {
     "native": "secondpass.engine.backends.native:NativeVectors",
     "numpy": "secondpass.engine.backends.numpy:NumpyVectors",
 }
-# What 'auto' means for the native backend: it costs the bundled model no more than .005 of nDCG@10 on
+# What 'auto' means for the native backend: it cost the first bundled model at most .005 of nDCG@10 on
 # any set (benchmarks/results), and a model that it would cost more takes fp32 (engine/outliers.py).
 AUTO_PRECISION = "int8"
 EXTENSION = "secondpass._native"
