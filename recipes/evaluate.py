@@ -1,10 +1,12 @@
 """Is the new model better, and than what? BM25's best candidates of the open sets, reordered.
 
-    python -m recipes.evaluate build/recipes/int8/base --queries 100 --out base.json
+    python -m recipes.evaluate --rankers before=build/recipes/v0 mini=src/secondpass/models/mini \
+        --encoders e5=build/recipes/e5 --out benchmarks/results/bundled.json
 
-Rivals: BM25's own order, multilingual-e5-small, e5 with BM25 (z-scores added), the bundled model.
-Differences come with 95 % intervals of a paired bootstrap over the queries. Embeddings are kept in
-build/recipes/eval, for they take most of the time.
+Rivals: BM25's own order, the encoders, each of them with BM25 (z-scores added), the rankers; the
+last one is compared with all others, by a paired bootstrap over the queries, of each set and of
+all. What a model said is kept in build/recipes/eval, so that more queries or another model cost
+only what is new.
 """
 
 from __future__ import annotations
@@ -14,20 +16,24 @@ import csv
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.artefact import BUNDLED
 from recipes.prepare import SHARED
 from secondpass import BiEncoder, CrossEncoder, Index, Passage
+from secondpass.evaluation.machine import machine, versions
 from secondpass.pipeline import z_scores
 
 CACHE = Path("build/recipes/eval")
 DEPTH = 50
-ROUNDS = 2000
+ROUNDS = 10_000
+FIRST_STAGE = 0.3  # what the bundled model adds of the first stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,9 @@ class Judged:
     ideal: list[float]
 
 
-Score = Callable[[list[Judged]], list[NDArray[np.float64]]]
+Array = NDArray[np.floating[Any]]
+Arrays = Iterable[Array] | Array
+Score = Callable[[str, list[Judged]], list[Array]]
 
 
 def json_lines(path: Path) -> list[dict[str, str]]:
@@ -92,7 +100,7 @@ def ndcg(gains: list[float], ideal: list[float], depth: int = 10) -> float:
     return discounted(gains) / discounted(ideal)
 
 
-def measures(judged: list[Judged], scores: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def measures(judged: list[Judged], scores: list[Array]) -> Array:
     """float64[queries]: nDCG@10 of the candidates by these scores, ties in first-stage order."""
     return np.array(
         [
@@ -102,55 +110,90 @@ def measures(judged: list[Judged], scores: list[NDArray[np.float64]]) -> NDArray
     )
 
 
-def interval(difference: NDArray[np.float64], seed: int = 0) -> list[float]:
-    """[mean, low, high]: the mean difference and its 95 % interval over resampled queries."""
+def interval(differences: list[Array], seed: int = 0) -> list[float]:
+    """[mean, low, high]: the mean over sets of the mean difference, and its 95 % interval.
+
+    The queries of each set are drawn anew, the sets stay.
+    """
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(difference), (ROUNDS, len(difference)))
-    low, high = np.percentile(difference[drawn].mean(1), [2.5, 97.5])
-    return [round(float(value), 4) for value in (difference.mean(), low, high)]
+    means = np.zeros(ROUNDS)
+    for each in differences:
+        means += each[rng.integers(0, len(each), (ROUNDS, len(each)))].mean(1) / len(differences)
+    mean = float(np.mean([each.mean() for each in differences]))
+    return [round(float(value), 4) for value in (mean, *np.percentile(means, [2.5, 97.5]))]
 
 
-def by_model(model: CrossEncoder) -> Score:
+@dataclass(slots=True, eq=False)
+class Kept:
+    """Arrays by the text that they are of, in one file a model and set; the rest is asked for."""
+
+    path: Path
+
+    def ask(self, texts: list[str], answer: Callable[[list[int]], Arrays]) -> list[Array]:
+        """The array of every text; `answer` is given the numbers of those that are not kept."""
+        keys = [hashlib.blake2b(text.encode(), digest_size=12).hexdigest() for text in texts]
+        kept: dict[str, Array] = {}
+        if self.path.is_file():
+            with np.load(self.path) as arrays:
+                kept = {name: arrays[name] for name in arrays.files}
+        new = [at for at, key in enumerate(keys) if key not in kept]
+        if new:
+            kept |= {keys[at]: np.asarray(one) for at, one in zip(new, answer(new), strict=True)}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_suffix(".part.npz")
+            np.savez(part, **kept)  # type: ignore[arg-type]
+            part.replace(self.path)
+        return [kept[key] for key in keys]
+
+
+def digest_of(folder: Path) -> str:
+    """A name of what is in a model's folder."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".json", ".safetensors"):
+            hashed.update(path.name.encode() + path.read_bytes())
+    return hashed.hexdigest()
+
+
+def by_model(folder: Path) -> Score:
     """The logits of a cross-encoder, whole texts by windows."""
+    model, digest = CrossEncoder.load(folder), digest_of(folder)
 
-    def score(judged: list[Judged]) -> list[NDArray[np.float64]]:
-        found = []
-        for each in judged:
-            ranked = sorted(model.rerank(each.query, each.texts), key=lambda line: line.index)
-            found.append(np.array([line.score for line in ranked], np.float64))
-        return found
+    def score(name: str, judged: list[Judged]) -> list[Array]:
+        def answer(new: list[int]) -> Iterator[Array]:
+            for at in new:
+                each = judged[at]
+                ranked = sorted(model.rerank(each.query, each.texts), key=lambda line: line.index)
+                yield np.array([line.score for line in ranked], np.float64)
+
+        asked = ["\0".join([each.query, *each.texts]) for each in judged]
+        return Kept(CACHE / f"{digest}-{name}.npz").ask(asked, answer)
 
     return score
 
 
-def by_embeddings(encoder: BiEncoder) -> Score:
+def by_embeddings(folder: Path) -> Score:
     """The cosines of a bi-encoder's vectors; passages to its longest row."""
+    encoder, digest = BiEncoder.load(folder), digest_of(folder)
 
-    def vectors(texts: list[str], side: str) -> NDArray[np.float64]:
-        told = "\0".join([encoder.fingerprint, side, *texts])
-        path = CACHE / f"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}.npy"
-        if not path.is_file():
-            encode = encoder.encode_queries if side == "query" else encoder.encode_passages
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, encode(texts))
-        return np.load(path).astype(np.float64)
-
-    def score(judged: list[Judged]) -> list[NDArray[np.float64]]:
+    def score(name: str, judged: list[Judged]) -> list[Array]:
         texts = sorted({text for each in judged for text in each.texts})
         places = {text: at for at, text in enumerate(texts)}
-        passages = vectors(texts, "passage")
-        queries = vectors([each.query for each in judged], "query")
+        passages = np.stack(
+            Kept(CACHE / f"{digest}-{name}.npz").ask(
+                texts, lambda new: encoder.encode_passages([texts[at] for at in new])
+            )
+        )
+        queries = encoder.encode_queries([each.query for each in judged])
         return [
-            passages[[places[text] for text in each.texts]] @ query
+            passages[[places[text] for text in each.texts]].astype(np.float64) @ query
             for each, query in zip(judged, queries, strict=True)
         ]
 
     return score
 
 
-def blended(
-    scores: list[NDArray[np.float64]], judged: list[Judged], weight: float
-) -> list[NDArray[np.float64]]:
+def blended(scores: list[Array], judged: list[Judged], weight: float) -> list[Array]:
     """z(scores) + weight * z(first stage), by query."""
     return [
         np.asarray(z_scores(list(by))) + weight * np.asarray(z_scores(each.scores))
@@ -158,46 +201,84 @@ def blended(
     ]
 
 
-def evaluate_set(judged: list[Judged], models: dict[str, Score]) -> dict[str, object]:
-    """Measures of every ranking of one set, and how the last one differs from each other one."""
+def measure_set(
+    name: str, judged: list[Judged], encoders: dict[str, Score], rankers: dict[str, Score]
+) -> dict[str, Array]:
+    """float64[queries] of nDCG@10 by the name of the ranking."""
     scores = {"bm25": [np.array(each.scores, np.float64) for each in judged]}
-    for name, score in models.items():
-        scores[name] = score(judged)
-        scores[f"{name}+bm25"] = blended(scores[name], judged, 1.0 if name == "e5" else 0.3)
-    found = {name: measures(judged, by) for name, by in scores.items()}
-    new = list(models)[-1]
+    for models, weight in ((encoders, 1.0), (rankers, FIRST_STAGE)):
+        for model, score in models.items():
+            scores[model] = score(name, judged)
+            scores[f"{model}+bm25"] = blended(scores[model], judged, weight)
+    return {ranking: measures(judged, by) for ranking, by in scores.items()}
+
+
+def summary(found: dict[str, Array], new: str) -> dict[str, object]:
+    """Means, what the new ranking has more than each other, and the figures of every query."""
     return {
-        "queries": len(judged),
+        "queries": len(found[new]),
         "ndcg@10": {name: round(float(values.mean()), 4) for name, values in found.items()},
-        "difference": {
-            name: interval(found[new] - values) for name, values in found.items() if name != new
+        "more_95": {
+            name: interval([found[new] - values]) for name, values in found.items() if name != new
+        },
+        "each": {name: np.round(values, 4).tolist() for name, values in found.items()},
+    }
+
+
+def mean_of_sets(sets: dict[str, dict[str, Array]], new: str) -> dict[str, object]:
+    """The mean of the sets' means, each set weighing the same."""
+    names = next(iter(sets.values()))
+    return {
+        "ndcg@10": {
+            name: round(float(np.mean([found[name].mean() for found in sets.values()])), 4)
+            for name in names
+        },
+        "more_95": {
+            name: interval([found[new] - found[name] for found in sets.values()])
+            for name in names
+            if name != new
         },
     }
+
+
+def named(told: list[str], read: Callable[[Path], Score]) -> dict[str, Score]:
+    """Models by NAME=FOLDER."""
+    pairs = [each.partition("=") for each in told]
+    return {name: read(Path(folder)) for name, _, folder in pairs}
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model", type=Path, help="the folder of the model to judge")
-    parser.add_argument("--against", nargs="*", default=["mini"], help="models beside e5")
+    parser.add_argument("--rankers", nargs="+", default=[f"mini={BUNDLED}"], help="NAME=FOLDER ...")
+    parser.add_argument("--encoders", nargs="*", default=[], help="NAME=FOLDER ...")
     parser.add_argument("--data", type=Path, default=SHARED / "data/eval")
     parser.add_argument("--sets", nargs="*", help="names of sets (default: all)")
-    parser.add_argument("--queries", type=int, default=36, help="the first so many of each set")
-    parser.add_argument("--e5", type=Path, default=Path("build/recipes/e5"), help="its folder")
+    parser.add_argument("--queries", type=int, default=100, help="the first so many of each set")
     parser.add_argument("--out", type=Path, help="a file for the figures")
     args = parser.parse_args()
-    models: dict[str, Score] = {}
-    if args.e5.is_dir():
-        models["e5"] = by_embeddings(BiEncoder.load(args.e5))
-    for name in [*args.against, args.model]:
-        models[str(name)] = by_model(CrossEncoder.load(name))
-    sets = args.sets or sorted(path.name for path in args.data.iterdir() if path.is_dir())
-    results: dict[str, object] = {"depth": DEPTH, "model": str(args.model)}
-    for name in sets:
-        results[name] = evaluate_set(read_set(args.data / name, args.queries, DEPTH), models)
-        print(json.dumps({name: results[name]}), flush=True)
+    encoders, rankers = named(args.encoders, by_embeddings), named(args.rankers, by_model)
+    names = args.sets or sorted(path.name for path in args.data.iterdir() if path.is_dir())
+    new, sets = list(rankers)[-1], {}
+    for name in names:
+        judged = read_set(args.data / name, args.queries, DEPTH)
+        sets[name] = measure_set(name, judged, encoders, rankers)
+        means = {ranking: round(float(each.mean()), 4) for ranking, each in sets[name].items()}
+        print(json.dumps({name: len(judged), **means}), flush=True)
+    figures = {
+        "what": f"BM25's best {DEPTH} of the first judged queries of each set, reordered by each; "
+        f"with bm25: z-scores added, for a ranker {FIRST_STAGE} of BM25's. more_95: by how much "
+        f"{new} is better, with the 95 % interval of a paired bootstrap over queries",
+        "depth": DEPTH,
+        "seed": 0,
+        **machine(),
+        "versions": versions("secondpass", "numpy", "tokenizers"),
+        "mean": mean_of_sets(sets, new),
+        "sets": {name: summary(found, new) for name, found in sets.items()},
+    }
+    print(json.dumps(figures["mean"], indent=1))
     if args.out:
-        args.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        args.out.write_text(json.dumps(figures) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

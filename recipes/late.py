@@ -30,12 +30,13 @@ from recipes.late_folder import write_late
 from recipes.lists import Lists, Recipe, shares
 from recipes.mine import Legs, Lexical, Mining, mine
 from recipes.scoring import Scored
-from recipes.start import load_start
+from recipes.start import Tensors, load_start
 from recipes.states import States, write_states
-from recipes.upper import Asked, Pairs, Read, Upper, packed, steps
+from recipes.upper import Asked, Pairs, Read, Step, Upper, joined_layers, packed, steps
 
 JOIN, SEED = 9, 1
 WINDOW = 384  # tokens of a row, about the longest that is trained on
+TAUGHT = losses.Weights(teacher=1.0, sharpness=1.0)  # by logits, not by a mixture of z-scores
 CPU_KERNELS = Kernels(attend_products, dtype=torch.bfloat16)
 SIDES = (("passages", "passage"), ("queries", "query"), ("noised", "query"))
 
@@ -52,14 +53,15 @@ def read(args: argparse.Namespace) -> None:
         np.save(part / "beside.npy", beside)
         part.rename(data)
     corpus = Corpus.load(data)
-    model = Ranker(Shape())
-    model.load_tensors(load_start(args.data / "start.npz"))
+    start = load_start(start_of(args))
+    model = Ranker(Shape(layers=layers_of(start)))
+    model.load_tensors(start)
     encoder, states = model.encoder.eval(), args.work / "states"
     for name, prefix in SIDES:
         if not (states / f"{name}.states.npy").is_file():
             rows = getattr(corpus, name)
             ids = corpus.prefixes[prefix]
-            write_states(encoder, rows, ids, JOIN, CPU_KERNELS, folder=states, name=name)
+            write_states(encoder, rows, ids, args.join, CPU_KERNELS, folder=states, name=name)
             print(f"read {len(rows):,} {name}", flush=True)
     if (args.work / "mined").is_dir():
         return
@@ -75,11 +77,27 @@ def read(args: argparse.Namespace) -> None:
     print(f"mined {int(mined.usable.sum()):,} of {len(queries):,} queries", flush=True)
 
 
+def start_of(args: argparse.Namespace) -> Path:
+    """The weights of the bi-encoder that is trained from."""
+    start: Path = args.start or args.data / "start.npz"
+    return start
+
+
+def layers_of(start: Tensors) -> int:
+    """How many layers these weights have."""
+    return 1 + max(int(name.split(".")[2]) for name in start if name.startswith("encoder.layer."))
+
+
 def opened(args: argparse.Namespace) -> tuple[Lists, Read]:
     """What `read` left behind."""
     recipe = Recipe(tokens=args.tokens, most_places=args.places)
     lists = Lists.open(args.work / "data", args.work / "mined", recipe, SEED)
-    return lists, Read(*(States.load(args.work / "states", name) for name, _ in SIDES))
+    return lists, read_of(args.work)
+
+
+def read_of(work: Path) -> Read:
+    """The states in a working folder."""
+    return Read(*(States.load(work / "states", name) for name, _ in SIDES))
 
 
 def logits_of(model: Upper, pairs: Pairs) -> tuple[Tensor, Tensor]:
@@ -138,26 +156,56 @@ def scored(model: Upper, asked: list[Asked], read: Read) -> dict[str, Scored]:
 
 
 def model_of(args: argparse.Namespace) -> Upper:
-    """The upper layers as the bi-encoder has them."""
+    """The upper layers as the bi-encoder has them, or the teacher's where one is named."""
     torch.manual_seed(SEED)  # of the head
-    model = Upper(Shape(), JOIN)
-    model.load_layers(load_start(args.data / "start.npz"), layer_names)
+    start = load_start(start_of(args))
+    model = Upper(Shape(layers=layers_of(start)), args.join)
+    model.load_layers(start, layer_names)
+    if args.teacher is not None:
+        model.load_upper(trained(args.teacher))
     return model
+
+
+def trained(work: Path) -> dict[str, Tensor]:
+    """The upper layers as they were trained so far."""
+    state = load_state(work / "late.pt", torch.device("cpu"))
+    if state is None:
+        raise SystemExit(f"nothing is trained in '{work}'; run `train` first")
+    model: dict[str, Tensor] = state["model"]
+    return model
+
+
+def teacher_of(args: argparse.Namespace) -> Upper | None:
+    """A larger late join, from the same data, whose logits are learned from."""
+    if args.teacher is None:
+        return None
+    state = trained(args.teacher)
+    model = Upper(Shape(), Shape().layers - joined_layers(state))
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def train(args: argparse.Namespace) -> None:
     """So many seconds of training in all; a run that was stopped goes on."""
     lists, read = opened(args)
+    teacher = teacher_of(args)
+    theirs = None if teacher is None else read_of(args.teacher)
     log = Log(args.work / "log.jsonl")
     pace = Pace(args.rate, 5e-4, seconds=args.seconds, check_seconds=args.check_seconds)
     stage = Stage("late", model_of(args), pace, args.work / "late.pt", log)
     stage.restore(torch.device("cpu"))
+    stage.done = pace.progress(stage.step, stage.spent) >= 1  # a longer run takes up a finished one
     held = validation(lists, args.checked)
 
-    def loss_of(pairs: Pairs) -> Tensor:
-        logits, mask = logits_of(model, pairs)
-        teacher, soft = torch.from_numpy(pairs.teacher), torch.from_numpy(pairs.soft)
-        return losses.ranking_loss(logits, teacher, mask, soft, losses.Weights())
+    def loss_of(step: Step) -> Tensor:
+        logits, mask = logits_of(model, step.pairs)
+        soft = torch.from_numpy(step.pairs.soft)
+        if teacher is None or step.teacher is None:
+            mixture = torch.from_numpy(step.pairs.teacher)
+            return losses.ranking_loss(logits, mixture, mask, soft, losses.Weights())
+        with torch.no_grad():
+            told, _ = logits_of(teacher, step.teacher)
+        return losses.ranking_loss(logits, told, mask, soft, TAUGHT)
 
     def check() -> dict[str, object]:
         return {name: each.ndcg() for name, each in scored(model, held, read).items()}
@@ -165,17 +213,14 @@ def train(args: argparse.Namespace) -> None:
     model = stage.model
     assert isinstance(model, Upper)
     log({"event": "begin", "step": stage.step, "spent": stage.spent, **check()})
-    stage.train(steps(lists, read, stage.step), loss_of, check, Clock(args.seconds + 600))
+    stage.train(steps(lists, read, stage.step, theirs), loss_of, check, Clock(args.seconds + 600))
 
 
 def write(args: argparse.Namespace) -> None:
     """The model as it stands: calibrated on every second held-out list, measured on the others."""
     lists, read = opened(args)
     model = model_of(args)
-    state = load_state(args.work / "late.pt", torch.device("cpu"))
-    if state is None:
-        raise SystemExit(f"nothing is trained in '{args.work}'; run `train` first")
-    model.load_state_dict(state["model"])
+    model.load_state_dict(trained(args.work))
     all_scored = scored(model, validation(lists, args.checked), read)
     late = scored(model, calibrating(lists, args.calibrated), read)["late"]
     right = np.zeros(late.mask.shape, bool)
@@ -184,14 +229,13 @@ def write(args: argparse.Namespace) -> None:
     told, kept = (slice(at, None, 2) for at in (0, 1))
     a, b = fit_line(logits[told][mask[told]], right[told][mask[told]])
     held, truth = logits[kept][mask[kept]], right[kept][mask[kept]]
-    start = load_start(args.data / "start.npz")
+    start = load_start(start_of(args))
     facts = {"window_tokens": WINDOW, "first_stage_weight": 0.0}
     prefixes = lists.corpus.prefixes
     write_late(model, start, (a, b), prefixes=prefixes, folder=args.out, facts=facts)
     Log(args.work / "log.jsonl")(
         {
             "event": "written",
-            "step": state["step"],
             "line": [a, b],
             "error before": calibration_error(held, truth),
             "error": calibration_error(a * held + b, truth),
@@ -206,6 +250,11 @@ def main() -> None:
     parser.add_argument("what", choices=("read", "train", "write"))
     parser.add_argument("--data", type=Path, default=Path("build/recipes/little"))
     parser.add_argument("--work", type=Path, default=Path("build/recipes/late"))
+    parser.add_argument(
+        "--start", type=Path, help="the bi-encoder (default: start.npz of the data)"
+    )
+    parser.add_argument("--join", type=int, default=JOIN, help="layers below the join")
+    parser.add_argument("--teacher", type=Path, help="the working folder of a larger late join")
     parser.add_argument("--out", type=Path, default=Path("build/recipes/late/out"))
     parser.add_argument("--seconds", type=float, default=4500, help="of training, in all")
     parser.add_argument("--tokens", type=int, default=8192, help="of a step")

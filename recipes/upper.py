@@ -43,10 +43,18 @@ class Pairs:
     teacher: NDArray[np.float32]
     soft: NDArray[np.float32]
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Pairs to learn from; `teacher` holds the same pairs over another model's states."""
+
+    pairs: Pairs
+    teacher: Pairs | None = None
+
     @property
     def ids(self) -> NDArray[np.int64]:
         """What a stage counts its tokens by."""
-        return self.kinds
+        return self.pairs.kinds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,25 +131,32 @@ def draw(lists: Lists, rng: np.random.Generator) -> Asked:
     return Asked(at, noised, np.concatenate([[right], others]), teacher)
 
 
-def step_of(lists: Lists, read: Read, step: int) -> Pairs:
-    """What step n learns from: a function of the seed and n."""
+def drawn(lists: Lists, read: Read, step: int) -> list[Asked]:
+    """The lists that step n learns from: a function of the seed and n."""
     rng = np.random.default_rng([lists.seed, step])
-    chosen, used = [], 0
+    chosen: list[Asked] = []
+    used = 0
     while True:
         asked = draw(lists, rng)
         used += cost(asked, read)
         if chosen and used > lists.recipe.tokens:
-            return packed(chosen, read)
+            return chosen
         chosen.append(asked)
 
 
-def steps(lists: Lists, read: Read, first: int) -> Iterator[Pairs]:
+def step_of(lists: Lists, read: Read, step: int, teacher: Read | None = None) -> Step:
+    """What step n learns from, and the same lists as a teacher reads them."""
+    chosen = drawn(lists, read, step)
+    return Step(packed(chosen, read), None if teacher is None else packed(chosen, teacher))
+
+
+def steps(lists: Lists, read: Read, first: int, teacher: Read | None = None) -> Iterator[Step]:
     """The steps from `first` on; the next one is made while one is learned from."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(step_of, lists, read, first)
+        waiting = pool.submit(step_of, lists, read, first, teacher)
         while True:
             first += 1
-            ready, waiting = waiting.result(), pool.submit(step_of, lists, read, first)
+            ready, waiting = waiting.result(), pool.submit(step_of, lists, read, first, teacher)
             yield ready
 
 
@@ -176,11 +191,30 @@ class Upper(nn.Module):
         return self.logit(first)[:, 0] + COSINE_SCALE * self.cosine * cosine
 
     @torch.no_grad()
+    def load_upper(self, state: dict[str, Tensor]) -> None:
+        """Begin with a larger model's head, and with its joined layers from the first to the last."""
+        ours, last = self.state_dict(), joined_layers(state) - 1
+        layers = [round(at * last / max(1, len(self.layers) - 1)) for at in range(len(self.layers))]
+        for key in ours:
+            name, _, rest = key.partition(".")
+            if name == "layers":
+                number, _, rest = rest.partition(".")
+                ours[key] = state[f"layers.{layers[int(number)]}.{rest}"]
+            else:
+                ours[key] = state[key]
+        self.load_state_dict(ours)
+
+    @torch.no_grad()
     def load_layers(self, tensors: Tensors, names: LayerNames) -> None:
         """Begin with these weights of a whole encoder."""
         for ours, number in zip(self.layers, range(self.join, self.shape.layers), strict=True):
             for key, parameter in names(ours, number):
                 parameter.copy_(torch.from_numpy(np.ascontiguousarray(tensors[key])))
+
+
+def joined_layers(state: dict[str, Tensor]) -> int:
+    """How many layers above the join these weights of an `Upper` hold."""
+    return 1 + max(int(key.split(".")[1]) for key in state if key.startswith("layers."))
 
 
 def first_states(layer: Layer, x: Tensor, layout: Layout, kernels: Kernels) -> Tensor:

@@ -92,7 +92,7 @@ def test_cosines_and_costs_of_a_list(read):
         np.float32
     )
     assert pairs.cosines == pytest.approx(expected)
-    assert cost(asked, read) == len(pairs.ids) == pairs.starts[-1]
+    assert cost(asked, read) == len(pairs.kinds) == pairs.starts[-1]
 
 
 def test_products_are_padded_attention_and_so_are_their_gradients():
@@ -112,15 +112,16 @@ def test_every_step_is_a_function_of_its_number(corpus, mined, read):
     lists = Lists(corpus, mined, Recipe(tokens=2000, most_places=5), seed=3)
     fourth = step_of(lists, read, 3)
     again = [pairs for pairs, _ in zip(steps(lists, read, 2), range(2), strict=False)][1]
-    assert np.array_equal(fourth.states, again.states)
-    assert np.array_equal(fourth.lists, again.lists)
+    assert np.array_equal(fourth.pairs.states, again.pairs.states)
+    assert np.array_equal(fourth.pairs.lists, again.pairs.lists)
     assert len(fourth.ids) <= 2000
-    assert fourth.lists.max() == len(fourth.starts) - 2
+    assert fourth.pairs.lists.max() == len(fourth.pairs.starts) - 2
+    assert fourth.teacher is None
 
 
 def test_learning_lowers_the_loss(upper, corpus, mined, read):
     lists = Lists(corpus, mined, Recipe(tokens=1500, most_places=4), seed=3)
-    pairs = step_of(lists, read, 0)
+    pairs = step_of(lists, read, 0).pairs
     optimizer = torch.optim.AdamW(upper.parameters(), lr=3e-3)
     losses = [float(step(upper, pairs, optimizer)) for _ in range(25)]
     assert losses[-1] < 0.7 * losses[0]
@@ -169,3 +170,24 @@ def test_states_are_kept_whole(read, corpus):
     assert np.linalg.norm(read.passages.means.astype(np.float32), axis=1) == pytest.approx(
         1, abs=1e-2
     )
+
+
+def test_a_smaller_one_begins_with_a_larger_ones_first_and_last_layer(upper):
+    torch.manual_seed(6)
+    larger = Upper(replace(SHAPE, layers=6), 3)
+    smaller = Upper(SHAPE, JOIN)
+    smaller.load_upper(larger.state_dict())
+    for ours, theirs in ((0, 0), (1, 2)):
+        expected = larger.layers[theirs].state_dict()
+        for key, value in smaller.layers[ours].state_dict().items():
+            assert torch.equal(value, expected[key])
+    assert torch.equal(smaller.dense.weight, larger.dense.weight)
+    assert torch.equal(smaller.sides, larger.sides)
+
+
+def test_a_teacher_reads_the_same_lists(corpus, mined, read):
+    lists = Lists(corpus, mined, Recipe(tokens=2000, most_places=5), seed=3)
+    step = step_of(lists, read, 1, teacher=read)
+    assert step.teacher is not None
+    assert np.array_equal(step.teacher.lists, step.pairs.lists)
+    assert np.array_equal(step.teacher.cosines, step.pairs.cosines)
