@@ -1,7 +1,8 @@
 """Is a probability of 0.8 right four times of five? A line through the logits makes it so.
 
 Platt (1999): sigmoid(a * logit + b), a and b by maximum likelihood. Both go into the head, whose
-last layer is linear, so the model's files need nothing new and no order changes (a > 0).
+last layer is linear, so the model's files need nothing new and no order changes (a > 0). The same
+as secondpass.training.measures, which a GPU machine without an install of ours could not import.
 """
 
 from __future__ import annotations
