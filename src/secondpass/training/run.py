@@ -11,7 +11,8 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,8 @@ from secondpass.training.scoring import Logits, folder_score, score_lists
 from secondpass.training.start import Start, prepare_start, write_json
 
 EXTRA = "train"
-NEEDED = ("torch", "sentence_transformers", "datasets", "accelerate")
+NEEDED = ("torch", "sentence_transformers", "datasets", "accelerate", "filelock")
+LOCK = ".lock"
 ASKED, RECIPE, START_NDCG, SCORED = "asked.json", "recipe.toml", "start.json", "scored.jsonl"
 
 
@@ -97,7 +99,16 @@ def train(
         raise InvalidInput(f"'{out}' exists; expected the name of a new folder; choose another")
     run = Run(recipe, out, out.with_name(f"{out.name}.training"), offline, watch or Watch())
     files, lists = read_data(recipe.data)
-    _begin(run, files, restart=restart)
+    with _alone(run):
+        _begin(run, files, restart=restart)
+        trained = _whole(run, files, lists)
+    if not keep_checkpoints:
+        shutil.rmtree(run.work)
+    return trained
+
+
+def _whole(run: Run, files: list[DataFile], lists: list[TrainingList]) -> Trained:
+    recipe, out = run.recipe, run.out
     lists = _taught(run, lists)
     lessons = _lessons(run, lists)
     before = _start_quality(run, lessons)
@@ -123,8 +134,6 @@ def train(
         measures=measures,
     )
     assemble(run.work, out, card=write_card(made, recipe), recipe=recipe.to_toml())
-    if not keep_checkpoints:
-        shutil.rmtree(run.work)
     _say_doubts(run, measures)
     return Trained(out, len(lessons.training), point.step, point.best_step, point.seconds, measures)
 
@@ -146,10 +155,29 @@ def read_data(data: Sequence[str]) -> tuple[list[DataFile], list[TrainingList]]:
     return files, lists
 
 
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Hold OUT.training against a second run; the lock of a killed run ends with it."""
+    from filelock import FileLock, Timeout
+
+    run.work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run.work / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise InvalidInput(
+            f"another run is at work in '{run.work}'; wait for it, stop it, or choose another --out"
+        ) from None
+
+
 def _begin(run: Run, files: Sequence[DataFile], *, restart: bool) -> None:
     """Make OUT.training, or find that what is in it belongs to this very run."""
     if restart:
-        shutil.rmtree(run.work, ignore_errors=True)
+        for left in run.work.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name != LOCK:
+                left.unlink()
     asked = [one.sha256 for one in files]
     if (run.work / ASKED).is_file():
         other = Recipe.read({}, run.work / RECIPE)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
 
@@ -213,6 +214,17 @@ def test_a_run_is_that_of_its_recipe_and_data_or_begins_anew(toy, tmp_path):
     assert heard.steps() == [1, 2, 3, 4]
     with pytest.raises(InvalidInput, match=r"model' exists; expected the name of a new folder"):
         train(recipe)
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_harms_nothing(toy, tmp_path):
+    recipe = toy(steps=4)
+    with FileLock(tmp_path / "model.training" / ".lock"):  # as a run holds it
+        for restart in (False, True):
+            with pytest.raises(InvalidInput, match=r"another run is at work in '.*model.training'"):
+                train(recipe, restart=restart)
+    assert [path.name for path in (tmp_path / "model.training").iterdir()] == [".lock"]
+    assert train(recipe).out.is_dir()
+    assert not (tmp_path / "model.training").exists()
 
 
 def test_what_int8_spoils_is_not_delivered_until_that_is_allowed(toy, tmp_path, monkeypatch):
