@@ -49,8 +49,35 @@ Dtype dtype_of(const std::string& name, const Array& array) {
         array.dtype().bits == 16) {
         return Dtype::f16;
     }
+    if (array.dtype() == nb::dtype<std::uint8_t>()) return Dtype::q4;
     throw std::invalid_argument("the tensor " + name +
-                                " is neither float32, float16, bfloat16 (as uint16) nor int8");
+                                " is neither float32, float16, bfloat16 (as uint16), int8 nor "
+                                "blocks of 4 bits (as uint8)");
+}
+
+// Points the tensor at its scales, and keeps them as long as it.
+void take_scales(const std::string& name, const Tensors& tensors, Tensor& tensor) {
+    const bool blocks = tensor.dtype == Dtype::q4;
+    if (blocks && tensor.columns % q4_block != 0) {
+        throw std::invalid_argument("the tensor " + name + " has " + std::to_string(tensor.columns) +
+                                    " columns, which are no whole blocks of " +
+                                    std::to_string(q4_block));
+    }
+    const Tensor& scales =
+        blocks ? find(tensors, name + scale_suffix, tensor.rows, tensor.columns / q4_block)
+               : find(tensors, name + scale_suffix, 1, tensor.rows);
+    if (scales.dtype != (blocks ? Dtype::f16 : Dtype::f32)) {
+        throw std::invalid_argument("the tensor " + name + scale_suffix + " is not " +
+                                    (blocks ? "float16" : "float32"));
+    }
+    if (blocks) {
+        tensor.block_scales = static_cast<const std::uint16_t*>(scales.data);
+    } else {
+        tensor.scales = static_cast<const float*>(scales.data);
+    }
+    tensor.owner =
+        std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
+            tensor.owner, scales.owner);
 }
 
 Tensors tensors_from(const std::map<std::string, Array>& arrays) {
@@ -63,20 +90,13 @@ Tensors tensors_from(const std::map<std::string, Array>& arrays) {
         tensor.data = array.data();
         tensor.dtype = dtype_of(name, array);
         tensor.rows = array.ndim() == 2 ? array.shape(0) : 1;
-        tensor.columns = array.shape(array.ndim() - 1);
+        tensor.columns = array.shape(array.ndim() - 1) * (tensor.dtype == Dtype::q4 ? 2 : 1);
         tensor.owner = keep(array);
         tensors.emplace(name, tensor);
     }
     for (auto& [name, tensor] : tensors) {
-        if (tensor.dtype == Dtype::i8) {
-            const Tensor& scales = find(tensors, name + scale_suffix, 1, tensor.rows);
-            if (scales.dtype != Dtype::f32) {
-                throw std::invalid_argument("the tensor " + name + scale_suffix + " is not float32");
-            }
-            tensor.scales = static_cast<const float*>(scales.data);
-            tensor.owner = std::make_shared<
-                std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(tensor.owner,
-                                                                                   scales.owner);
+        if (tensor.dtype == Dtype::i8 || tensor.dtype == Dtype::q4) {
+            take_scales(name, tensors, tensor);
         }
     }
     return tensors;

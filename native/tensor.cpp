@@ -1,5 +1,6 @@
 #include "tensor.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -53,7 +54,37 @@ void Tensor::read_row(std::size_t at, float* row) const {
             }
             break;
         }
+        case Dtype::q4: {
+            constexpr std::size_t half = q4_block / 2;
+            const std::size_t blocks = columns / q4_block;
+            const auto* from = static_cast<const std::uint8_t*>(data) + start / 2;
+            for (std::size_t block = 0; block < blocks; ++block) {
+                const float scale = from_half(block_scales[at * blocks + block]);
+                for (std::size_t i = 0; i < half; ++i) {
+                    const int byte = from[block * half + i];
+                    row[block * q4_block + i] = static_cast<float>((byte & 15) - 8) * scale;
+                    row[block * q4_block + half + i] = static_cast<float>((byte >> 4) - 8) * scale;
+                }
+            }
+            break;
+        }
     }
+}
+
+bool Tensor::has_finite_scales(std::size_t row) const {
+    if (dtype == Dtype::i8) {
+        return scales != nullptr && std::isfinite(scales[row]);
+    }
+    if (dtype != Dtype::q4) {
+        return true;
+    }
+    if (block_scales == nullptr) {
+        return false;
+    }
+    const std::size_t blocks = columns / q4_block;
+    const std::uint16_t* first = block_scales + row * blocks;
+    return std::all_of(first, first + blocks,
+                       [](std::uint16_t half) { return (half & 0x7C00U) != 0x7C00U; });
 }
 
 const Tensor& find(const Tensors& tensors, const std::string& name, std::size_t rows,
@@ -69,8 +100,8 @@ const Tensor& find(const Tensors& tensors, const std::string& name, std::size_t 
             std::to_string(tensor.columns) + "); expected (" + std::to_string(rows) + ", " +
             std::to_string(columns) + ")");
     }
-    for (std::size_t row = 0; tensor.dtype == Dtype::i8 && row < rows; ++row) {
-        if (!std::isfinite(tensor.scales[row])) {
+    for (std::size_t row = 0; row < rows; ++row) {
+        if (!tensor.has_finite_scales(row)) {
             throw std::invalid_argument("the tensor " + name + ".scale is not finite at row " +
                                         std::to_string(row) + "; the checkpoint is damaged");
         }

@@ -255,13 +255,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED / "data/eval")
     parser.add_argument("--sets", nargs="*", help="names of sets (default: all)")
     parser.add_argument("--queries", type=int, default=100, help="the first so many of each set")
+    parser.add_argument(
+        "--more", nargs="*", default=[], help="SET=COUNT where it is another number"
+    )
     parser.add_argument("--out", type=Path, help="a file for the figures")
     args = parser.parse_args()
     encoders, rankers = named(args.encoders, by_embeddings), named(args.rankers, by_model)
     names = args.sets or sorted(path.name for path in args.data.iterdir() if path.is_dir())
     new, sets = list(rankers)[-1], {}
+    counts = {name: int(count) for name, _, count in (each.partition("=") for each in args.more)}
     for name in names:
-        judged = read_set(args.data / name, args.queries, DEPTH)
+        judged = read_set(args.data / name, counts.get(name, args.queries), DEPTH)
         sets[name] = measure_set(name, judged, encoders, rankers)
         means = {ranking: round(float(each.mean()), 4) for ranking, each in sets[name].items()}
         print(json.dumps({name: len(judged), **means}), flush=True)

@@ -1,4 +1,7 @@
-"""A late join as a folder that the engine loads, half precision; `join_layer` in config.json."""
+"""A late join as a folder that the engine loads; `join_layer` in config.json.
+
+In float32: what came in 4 bits is still in 4 bits then, and `secondpass export` keeps it so.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def write_late(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     tensors = {
-        name: np.ascontiguousarray(value, dtype=np.float16)
+        name: np.ascontiguousarray(value, dtype=np.float32)
         for name, value in named_tensors(model, start, line).items()
     }
     save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})

@@ -91,12 +91,34 @@ Shape draw_shape(Bytes& in) {
     return shape;
 }
 
+// A tensor in blocks of 4 bits, of whatever levels and, now and then, scales.
+Tensor draw_blocks(Bytes& in, std::size_t rows, std::size_t columns) {
+    Tensor tensor;
+    tensor.dtype = Dtype::q4;
+    tensor.rows = rows;
+    tensor.columns = columns;
+    auto levels = std::make_shared<std::vector<std::uint8_t>>(rows * columns / 2);
+    const std::uint8_t seed = in.byte();
+    for (std::size_t i = 0; i < levels->size(); ++i) {
+        (*levels)[i] = static_cast<std::uint8_t>(i * 37 + seed * 11);
+    }
+    constexpr std::uint16_t small = 0x2400;  // 1/64
+    auto scales = std::make_shared<std::vector<std::uint16_t>>(rows * columns / q4_block, small);
+    if (in.rarely() && !scales->empty()) (*scales)[0] = in.raw<std::uint16_t>();
+    tensor.data = levels->data();
+    tensor.block_scales = scales->data();
+    tensor.owner = std::make_shared<std::pair<decltype(levels), decltype(scales)>>(levels, scales);
+    return tensor;
+}
+
 // A tensor of the shape that is asked for, or now and then of another; memory of exactly its size.
 Tensor draw_tensor(Bytes& in, std::size_t rows, std::size_t columns) {
     constexpr Dtype dtypes[] = {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::i8};
     constexpr std::size_t widths[] = {4, 2, 2, 1};
     Tensor tensor;
-    const std::size_t kind = in.below(rows > 1 ? 4 : 3);
+    const std::size_t drawn = in.below(rows > 1 ? 5 : 3);
+    if (drawn == 4 && columns % q4_block == 0) return draw_blocks(in, rows, columns);
+    const std::size_t kind = drawn % 4;
     tensor.dtype = dtypes[kind];
     tensor.rows = in.rarely() ? in.below(9) : rows;
     tensor.columns = in.rarely() ? in.below(9) : columns;

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from secondpass.engine.quantise import SCALE, dequantise_rows
+from secondpass.engine.quantise import BLOCK, SCALE, dequantise_rows, expand_blocks
 from secondpass.engine.spec import FAMILIES, ModelSpec, read_json
 from secondpass.errors import ModelError
 
@@ -27,8 +27,9 @@ SHARD_INDEX = "model.safetensors.index.json"
 # What only a late-join model has: its upper layers for one side alone, and what the sides meet with.
 APART, JOIN = "apart.layer.", "join."
 BITS = "#bf16"  # marks a tensor held as the bits of bfloat16, for which numpy has no type
-STORED = ("float32", "float16", "int8", "uint16")  # what `stored` gives, uint16 being bfloat16
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "|i1"}
+# What `stored` gives: uint16 are the bits of bfloat16, uint8 two levels of 4 bits each.
+STORED = ("float32", "float16", "int8", "uint16", "uint8")
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "|i1", "U8": "|u1"}
 
 
 class StoredWeights(Weights):
@@ -65,7 +66,14 @@ class StoredWeights(Weights):
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, without reading it."""
-        return self._tensors[self._names[name]].shape
+        stored = self._names[name]
+        shape = self._tensors[stored].shape
+        if self._tensors[stored].dtype != np.uint8:
+            return shape
+        scales = self._tensors.get(stored + SCALE)
+        whole = (*shape[:-1], 2 * shape[-1])
+        in_blocks = scales is not None and scales.shape == (*shape[:-1], whole[-1] // BLOCK)
+        return whole if in_blocks else shape  # somebody else's way of packing fits no model
 
     def rows(self, name: str, numbers: NDArray[np.integer]) -> NDArray[np.float32]:
         """Some rows of a matrix, float32[numbers, columns], without reading the others."""
@@ -77,7 +85,7 @@ class StoredWeights(Weights):
         return _widen(stored, part)
 
     def stored(self) -> dict[str, NDArray[np.generic]]:
-        """Every tensor as its file has it, bfloat16 as uint16; that of int8 ones as `name.scale`."""
+        """Every tensor as its file has it, bfloat16 as uint16; scales as `name.scale`."""
         arrays: dict[str, NDArray[np.generic]] = {}
         for ours, name in self._names.items():
             values = self._tensors[name]
@@ -85,6 +93,8 @@ class StoredWeights(Weights):
             arrays[ours] = values if plain else self[ours]
             if plain and values.dtype == np.int8:
                 arrays[ours + SCALE] = _widen(name + SCALE, self._tensors)
+            elif values.dtype == np.uint8:
+                arrays[ours + SCALE] = np.require(self._tensors[name + SCALE], np.float16, "A")
         return arrays
 
     def forget_pages(self) -> None:
@@ -201,7 +211,13 @@ def _widen(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.f
         return (values.astype(np.uint32) << 16).view(np.float32)
     if values.dtype == np.int8:
         return dequantise_rows(values.astype(np.int8, copy=False), _widen(name + SCALE, stored))
+    if values.dtype == np.uint8:
+        return expand_blocks(values.astype(np.uint8, copy=False), _halves(name + SCALE, stored))
     return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _halves(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float16]:
+    return stored[name].astype(np.float16, copy=False)
 
 
 def _check_head(folder: Path, spec: ModelSpec, weights: StoredWeights) -> None:

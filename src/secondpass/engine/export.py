@@ -17,7 +17,7 @@ from secondpass.engine.checkpoint import INT8_FILE, JOIN, load_weights
 from secondpass.engine.encode import calibration_rows
 from secondpass.engine.outliers import calibrate
 from secondpass.engine.pairs import PairTokenizer
-from secondpass.engine.quantise import SCALE, quantise_rows
+from secondpass.engine.quantise import SCALE, exact_blocks, quantise_rows
 from secondpass.engine.spec import FAMILIES, ModelSpec, read_json
 from secondpass.errors import InvalidInput, UnknownName
 
@@ -29,6 +29,7 @@ FACTS = "secondpass.json"
 def export(folder: Path, out: Path, *, precision: str = "int8") -> Path:
     """Write the checkpoint in `folder` to the new folder `out`, its matrices in `precision`.
 
+    A matrix whose weights came in blocks of 4 bits stays in them: smaller than int8, and exact.
     The result loads like any other folder. `out` appears whole or not at all; raises InvalidInput
     where it exists.
     """
@@ -48,7 +49,7 @@ def export(folder: Path, out: Path, *, precision: str = "int8") -> Path:
     half_done.mkdir(parents=True)
     tensors = dict(item for name, value in weights.items() for item in _stored(name, value, spec))
     save_file(
-        tensors, half_done / INT8_FILE, metadata={"format": "secondpass-int8", "version": "1"}
+        tensors, half_done / INT8_FILE, metadata={"format": "secondpass-int8", "version": "2"}
     )
     (half_done / INT8_FILE).chmod(0o644)  # the safetensors library writes for the owner alone
     for name in KEPT:
@@ -67,7 +68,7 @@ def _stored(
     original = original_name(name, spec.family)
     if value.ndim != 2 or name.startswith(("logit.", JOIN)):
         return [(original, value)]
-    levels, scales = quantise_rows(value)
+    levels, scales = exact_blocks(value) or quantise_rows(value)
     return [(original, levels), (original + SCALE, scales)]
 
 
