@@ -1,4 +1,4 @@
-"""Write README's table of figures from the result files, so that it cannot say anything else.
+"""Write the figures of README and of the bundled model's card from the result files alone.
 
 python benchmarks/readme.py
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+CARD = ROOT / "src/secondpass/models/mini/README.md"
 BEGIN, END = "<!-- figures: python benchmarks/readme.py -->\n", "<!-- end of figures -->\n"
 SETS = {
     "scifact": "SciFact",
@@ -50,26 +51,79 @@ def quality() -> str:
     return "\n".join(lines)
 
 
+RANKINGS = {
+    "bm25": "BM25",
+    "minilm": "all-MiniLM-L6-v2",
+    "e5": "multilingual-e5-small",
+    "e5+bm25": "multilingual-e5-small + BM25",
+    "before": "`mini` before, 12 layers",
+    "tiny": "`tiny`",
+    "mini": "`mini`",
+    "mini+bm25": "`mini` + 0.3 BM25 (the default)",
+}
+CHINESE = ("xquad_zh", "cmrc2018_dev", "csl_title")
+
+
+def rankings(found: dict) -> dict[str, str]:
+    """The rankings that were measured on every set, with their titles."""
+    return {name: title for name, title in RANKINGS.items() if name in found["mean"]["ndcg@10"]}
+
+
 def bundled() -> str:
     """The bundled model by itself, against what is cheap and against the one before it."""
     found = result("bundled")
-    names = {
-        "bm25": "BM25",
-        "e5": "e5-small",
-        "e5+bm25": "e5-small + BM25",
-        "before": "`mini` before",
-        "mini": "`mini`",
-        "mini+bm25": "`mini` + 0.3 BM25",
-    }
-    head = f"BM25's best {found['depth']} by, nDCG@10"
-    lines = [f"| {head} | {' | '.join(names.values())} |", f"|---{'|---' * len(names)}|"]
-    rows = {name: each["ndcg@10"] for name, each in found["sets"].items()}
-    rows["mean"] = {
-        name: sum(values[name] for values in rows.values()) / len(rows) for name in names
-    }
-    for title, values in rows.items():
-        lines.append(f"| {title} | {' | '.join(f'{values[name]:.3f}' for name in names)} |")
+    sets = found["sets"]
+    lines = [
+        f"| BM25's best {found['depth']} by, mean nDCG@10 | {len(sets)} open sets | English | Chinese "
+        "| `mini` is better by (95 %) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, title in rankings(found).items():
+        cells = [found["mean"]["ndcg@10"][name]]
+        for chinese in (False, True):
+            values = [
+                each["ndcg@10"][name] for at, each in sets.items() if (at in CHINESE) == chinese
+            ]
+            cells.append(sum(values) / len(values))
+        more = ""
+        if name in found["mean"]["more_95"]:
+            mean, low, high = found["mean"]["more_95"][name]
+            more = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+        figures = " | ".join(f"{value:.3f}" for value in cells)
+        lines.append(f"| {title} | {figures} | {more} |")
     return "\n".join(lines)
+
+
+def every_set() -> str:
+    """The same by sets, with how much better the new model is than what is cheap."""
+    found = result("bundled")
+    names = rankings(found)
+    lines = [
+        f"| nDCG@10, BM25's best {found['depth']} | queries | {' | '.join(names.values())} "
+        "| `mini` less BM25 (95 %) | less e5 + BM25 |",
+        f"|---{'|---' * (len(names) + 3)}|",
+    ]
+    rows = {**found["sets"], "mean": {"queries": "", **found["mean"]}}
+    for title, each in rows.items():
+        cells = [f"{each['ndcg@10'][name]:.3f}" for name in names]
+        for other in ("bm25", "e5+bm25"):
+            mean, low, high = each["more_95"][other]
+            cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
+        lines.append(f"| {title} | {each['queries']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def models() -> str:
+    """How long each of our models takes, in units of the default's time."""
+    found = result("models")
+    each = [
+        f"`{name}` {figures['int8']['median_ms']:.0f} ms ({figures['int8']['ratio']:.2f})"
+        for name, figures in found["models"].items()
+    ]
+    return (
+        f"{found['texts']} texts of {found['mean_tokens']:.0f} tokens, int8, {found['cores']} cores, "
+        f"interleaved (ratio to the first): {', '.join(each)}."
+    )
 
 
 def precision() -> str:
@@ -202,25 +256,35 @@ def machine() -> str:
 
 def with_figures(readme: str) -> str:
     """README with the part between the markers made anew."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
     parts = (
         first_stages(),
         bundled(),
         quality(),
         precision(),
         speed(),
+        models(),
         footprint(),
         scale(),
         machine(),
     )
+    return between(readme, parts)
+
+
+def with_sets(card: str) -> str:
+    """The bundled model's card with the part between the markers made anew."""
+    return between(card, (every_set(), models()))
+
+
+def between(text: str, parts: tuple[str, ...]) -> str:
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
     figures = "\n\n".join(filter(None, parts))
     return f"{before}{BEGIN}\n{figures}\n\n{END}{after}"
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    path.write_text(with_figures(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, made in ((ROOT / "README.md", with_figures), (CARD, with_sets)):
+        path.write_text(made(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ def test_the_figures_are_those_of_the_result_files():
     readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(readme)
 
+    card = readme.CARD.read_text(encoding="utf-8")
     assert readme.with_figures(README) == README, "run: python benchmarks/readme.py"
+    assert readme.with_sets(card) == card, "run: python benchmarks/readme.py"
 
 
 def test_the_first_code_comes_early_and_the_end_soon():

@@ -62,13 +62,11 @@ def exact_blocks(
     if len(left):
         return None
     nibbles = (levels - LOWEST).astype(np.uint8)
-    halves = nibbles[:, : BLOCK // 2] | nibbles[:, BLOCK // 2 :] << 4
+    halves = nibbles[:, : BLOCK // 2] | nibbles[:, BLOCK // 2 :] << np.uint8(4)
     return halves.reshape(rows, -1), scales.reshape(rows, -1)
 
 
-def expand_blocks(
-    halves: NDArray[np.uint8], scales: NDArray[np.float16]
-) -> NDArray[np.float32]:
+def expand_blocks(halves: NDArray[np.uint8], scales: NDArray[np.float16]) -> NDArray[np.float32]:
     """The float32 matrix that `exact_blocks` stored."""
     pairs = halves.reshape(-1, BLOCK // 2)
     levels = np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.float32) + LOWEST

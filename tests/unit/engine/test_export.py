@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-
 from safetensors.numpy import load_file, save_file
 
 from checkpoints import build_checkpoint
