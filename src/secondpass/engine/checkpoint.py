@@ -50,6 +50,7 @@ class StoredWeights(Weights):
             ours: name
             for name in tensors
             if (ours := canonical_name(name.removesuffix(BITS), family)) is not None
+            and (tensors[name].dtype != np.uint8 or _in_blocks(name, tensors))
         }
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
@@ -68,12 +69,8 @@ class StoredWeights(Weights):
         """The shape of a tensor, without reading it."""
         stored = self._names[name]
         shape = self._tensors[stored].shape
-        if self._tensors[stored].dtype != np.uint8:
-            return shape
-        scales = self._tensors.get(stored + SCALE)
-        whole = (*shape[:-1], 2 * shape[-1])
-        in_blocks = scales is not None and scales.shape == (*shape[:-1], whole[-1] // BLOCK)
-        return whole if in_blocks else shape  # somebody else's way of packing fits no model
+        two_a_byte = self._tensors[stored].dtype == np.uint8
+        return (*shape[:-1], 2 * shape[-1]) if two_a_byte else shape
 
     def rows(self, name: str, numbers: NDArray[np.integer]) -> NDArray[np.float32]:
         """Some rows of a matrix, float32[numbers, columns], without reading the others."""
@@ -214,6 +211,15 @@ def _widen(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.f
     if values.dtype == np.uint8:
         return expand_blocks(values.astype(np.uint8, copy=False), _halves(name + SCALE, stored))
     return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _in_blocks(name: str, stored: Mapping[str, NDArray[np.generic]]) -> bool:
+    """Whether bytes are our blocks of 4 bits: those of another packing, or masks, are no weights."""
+    levels, scales = stored[name], stored.get(name + SCALE)
+    if scales is None or levels.ndim != 2:
+        return False
+    rows, halves = levels.shape
+    return 2 * halves % BLOCK == 0 and scales.shape == (rows, 2 * halves // BLOCK)
 
 
 def _halves(name: str, stored: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float16]:
