@@ -12,6 +12,7 @@ training all of them, and goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,11 @@ from recipes.late_folder import write_late
 from recipes.lists import Lists, Recipe, shares
 from recipes.mine import Legs, Lexical, Mining, mine
 from recipes.scoring import Scored
+from recipes.second import read_second
 from recipes.start import Tensors, load_start
 from recipes.states import States, write_states
 from recipes.upper import Asked, Pairs, Read, Step, Upper, joined_layers, packed, steps
+from secondpass.evaluation.machine import machine, versions
 
 JOIN, SEED = 9, 1
 WINDOW = 384  # tokens of a row, about the longest that is trained on
@@ -69,6 +72,7 @@ def read(args: argparse.Namespace) -> None:
         Lexical.build(corpus, torch.device("cpu")),
         torch.from_numpy(States.load(states, "passages").means),
         torch.from_numpy(States.load(states, "queries").means),
+        None if args.second is None else read_second(corpus, args.second, args.work / "second"),
     )
     queries = np.arange(len(corpus.positive))
     right = right_beside(corpus, np.load(data / "beside.npy"))
@@ -90,7 +94,9 @@ def layers_of(start: Tensors) -> int:
 
 def opened(args: argparse.Namespace) -> tuple[Lists, Read]:
     """What `read` left behind."""
-    recipe = Recipe(tokens=args.tokens, most_places=args.places)
+    recipe = Recipe(
+        tokens=args.tokens, most_places=args.places, question_weight=args.question_weight
+    )
     lists = Lists.open(args.work / "data", args.work / "mined", recipe, SEED)
     return lists, read_of(args.work)
 
@@ -156,13 +162,14 @@ def scored(model: Upper, asked: list[Asked], read: Read) -> dict[str, Scored]:
 
 
 def model_of(args: argparse.Namespace) -> Upper:
-    """The upper layers as the bi-encoder has them, or the teacher's where one is named."""
+    """The upper layers as the bi-encoder has them, or as they were trained before, or a teacher's."""
     torch.manual_seed(SEED)  # of the head
     start = load_start(start_of(args))
     model = Upper(Shape(layers=layers_of(start)), args.join)
     model.load_layers(start, layer_names)
-    if args.teacher is not None:
-        model.load_upper(trained(args.teacher))
+    before = args.after or args.teacher
+    if before is not None:
+        model.load_upper(trained(before))
     return model
 
 
@@ -233,15 +240,35 @@ def write(args: argparse.Namespace) -> None:
     facts = {"window_tokens": WINDOW, "first_stage_weight": 0.0}
     prefixes = lists.corpus.prefixes
     write_late(model, start, (a, b), prefixes=prefixes, folder=args.out, facts=facts)
-    Log(args.work / "log.jsonl")(
-        {
-            "event": "written",
-            "line": [a, b],
-            "error before": calibration_error(held, truth),
-            "error": calibration_error(a * held + b, truth),
-            **{name: each.ndcg() for name, each in all_scored.items()},
-        }
-    )
+    measured = {
+        "line": [a, b],
+        "error before": calibration_error(held, truth),
+        "error": calibration_error(a * held + b, truth),
+        **{name: each.ndcg() for name, each in all_scored.items()},
+    }
+    Log(args.work / "log.jsonl")({"event": "written", **measured})
+    if args.figures is not None:
+        keep_figures(args, measured)
+
+
+def keep_figures(args: argparse.Namespace, measured: dict[str, object]) -> None:
+    """What was measured on held-out queries, with the training's length and the machine."""
+    state = load_state(args.work / "late.pt", torch.device("cpu"))
+    assert state is not None
+    figures = {
+        "what": f"nDCG@10 of {args.checked} held-out queries over their right passage and up to 32 "
+        f"mined ones; calibration error (ECE) of the lists of {args.calibrated} held-out queries as "
+        "training draws them, every second of which the line through the logits was fitted on and "
+        "the others measured",
+        "seed": SEED,
+        "steps": state["step"],
+        "seconds": round(state["spent"]),
+        "step_tokens": args.tokens,
+        **measured,
+        **machine(),
+        "versions": versions("secondpass", "torch", "numpy"),
+    }
+    args.figures.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -255,10 +282,16 @@ def main() -> None:
     )
     parser.add_argument("--join", type=int, default=JOIN, help="layers below the join")
     parser.add_argument("--teacher", type=Path, help="the working folder of a larger late join")
+    parser.add_argument("--after", type=Path, help="the working folder of a run to go on from")
+    parser.add_argument("--second", type=Path, help="an English bi-encoder whose word counts too")
     parser.add_argument("--out", type=Path, default=Path("build/recipes/late/out"))
+    parser.add_argument("--figures", type=Path, help="a file for what `write` measures")
     parser.add_argument("--seconds", type=float, default=4500, help="of training, in all")
     parser.add_argument("--tokens", type=int, default=8192, help="of a step")
     parser.add_argument("--places", type=int, default=8, help="of a list")
+    parser.add_argument(
+        "--question-weight", type=float, default=4, help="how much oftener questions are drawn"
+    )
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--checked", type=int, default=200, help="lists that are validated on")
     parser.add_argument("--calibrated", type=int, default=400, help="lists that are calibrated on")

@@ -112,12 +112,25 @@ class Lexical:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Second:
+    """Another bi-encoder's opinion: its embeddings, of length 1, of passages and of queries.
+
+    `asked` bool[queries] says of which queries it knows the language, and that of their passage.
+    """
+
+    passages: Tensor
+    queries: Tensor
+    asked: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Legs:
-    """What scores passages: BM25, and the embeddings of passages and queries."""
+    """What scores passages: BM25, the embeddings of passages and queries, and a second opinion."""
 
     lexical: Lexical
     passages: Tensor
     queries: Tensor
+    second: Second | None = None
 
 
 def mine(
@@ -172,6 +185,8 @@ def _mine_block(
     mixed = standard(sparse.gather(1, found), ~repeated) + standard(
         dense.gather(1, found), ~repeated
     )
+    if legs.second is not None:
+        mixed = with_second(mixed, legs.second, block, found, ~repeated)
     found, mixed, repeated, right = found[:, :-1], mixed[:, :-1], repeated[:, :-1], mixed[:, -1:]
     same = torch.from_numpy(np.asarray(corpus.same)[block].astype(np.int64)).to(device)
     keys = same[:, None] * len(corpus.passages) + found
@@ -188,6 +203,16 @@ def _mine_block(
     bad |= mixed > right + margin[:, None]
     usable = ~(heading & (rank >= mining.heading_rank)) & (~bad).any(1)
     return _best(found, mixed.masked_fill(bad, -math.inf), right, usable, mining.kept)
+
+
+def with_second(
+    mixed: Tensor, second: Second, block: np.ndarray, found: Tensor, counted: Tensor
+) -> Tensor:
+    """Three opinions in place of two where the second bi-encoder is asked, as wide apart as two."""
+    rows = torch.from_numpy(block).to(found.device)
+    queries, passages = second.queries[rows].float(), second.passages[found].float()
+    own = standard(torch.einsum("qcd,qd->qc", passages, queries), counted)
+    return torch.where(second.asked[rows][:, None], (mixed + own) * (2 / 3), mixed)
 
 
 def _best(

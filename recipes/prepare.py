@@ -15,8 +15,8 @@ import importlib.util
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -60,20 +60,35 @@ class Pair:
     kind: int
 
 
-def read_pairs(
-    files: Iterable[Path], most: int | None = None, most_headings: int | None = None
-) -> Iterator[Pair]:
-    """Every pair of the files, at most about so many of each, spread evenly over it.
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """About how many pairs of a file are taken, spread evenly over it: all of them where None.
 
-    `most_headings` is for files that hold headings rather than questions; `most` where it is None.
+    `most_headings` is for files that hold headings rather than questions, `most` where it is None;
+    `counts` is for files by name, and comes before both. `shift` is the first row that is taken,
+    so that another portion of the same files is another.
     """
+
+    most: int | None = None
+    most_headings: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    shift: int = 0
+
+    def of(self, name: str, rows: list[str]) -> list[str]:
+        """The rows of this file that are taken."""
+        headings = name not in ASKED and self.most_headings is not None
+        limit = self.counts.get(name, self.most_headings if headings else self.most)
+        step = 1 if limit is None else max(1, round(len(rows) / max(1, limit)))
+        return [] if limit == 0 else rows[self.shift % step :: step]
+
+
+def read_pairs(files: Iterable[Path], portion: Portion | None = None) -> Iterator[Pair]:
+    """The pairs of the files, all or a portion of each."""
     for path in files:
         name = path.name.removesuffix(".jsonl.gz")
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             rows = list(lines)
-        limit = most if name in ASKED or most_headings is None else most_headings
-        step = 1 if limit is None else max(1, round(len(rows) / limit))
-        for line in rows[::step]:
+        for line in rows if portion is None else portion.of(name, rows):
             row = json.loads(line)
             if row["query"].strip() and row["positive"].strip():
                 yield Pair(row["query"], row["positive"], name, kind_of(row, name))
@@ -212,9 +227,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/recipes/data"))
     parser.add_argument("--most", type=int, help="pairs of each file, about, for little machines")
     parser.add_argument("--most-headings", type=int, help="the same for files without questions")
+    parser.add_argument(
+        "--counts", nargs="*", default=[], help="FILE=COUNT where it is another number"
+    )
+    parser.add_argument("--shift", type=int, default=0, help="rows that are left out at the start")
     args = parser.parse_args()
     files = sorted(args.data.glob("*.jsonl.gz"))
-    corpus = build_corpus(list(read_pairs(files, args.most, args.most_headings)))
+    counts = {name: int(count) for name, _, count in (each.partition("=") for each in args.counts)}
+    unknown = counts.keys() - {path.name.removesuffix(".jsonl.gz") for path in files}
+    if unknown:
+        parser.error(f"--counts names files that are not in '{args.data}': {sorted(unknown)}")
+    portion = Portion(args.most, args.most_headings, counts, args.shift)
+    corpus = build_corpus(list(read_pairs(files, portion)))
     corpus.save(args.out)
     if args.e5:
         vocabulary = json.loads(TOKENIZER.read_text(encoding="utf-8"))["model"]["vocab"]

@@ -53,13 +53,13 @@ def smoke(args: argparse.Namespace) -> None:
 
     from recipes.chain import Chain, Start
     from recipes.plans import SMOKE
-    from recipes.prepare import SHARED, build_corpus, read_pairs
+    from recipes.prepare import SHARED, Portion, build_corpus, read_pairs
     from secondpass.engine import CrossEncoder
 
     files = [SHARED / f"data/train/{name}.jsonl.gz" for name in SMOKE_FILES]
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
-        corpus = build_corpus(list(read_pairs(files, most=args.most)))
+        corpus = build_corpus(list(read_pairs(files, Portion(args.most))))
         corpus.save(work / "data")
         random = random_start(SMOKE.shape)
         start = Start(random, random)

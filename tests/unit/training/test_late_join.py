@@ -17,20 +17,14 @@ from secondpass.training.recipe import Recipe
 from secondpass.training.run import train
 from secondpass.training.start import prepare_start
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAIRS = [
     ("what do pandas eat?", "Pandas eat bamboo."),
     ("what do pandas eat?", "The office opens at nine on weekdays, and closes at five."),
     ("opening hours", "Nine to five."),
     ("a", ""),
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def padded_logits(folder) -> list[float]:

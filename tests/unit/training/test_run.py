@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
@@ -29,6 +28,8 @@ from secondpass.training.progress import Watch
 from secondpass.training.recipe import Recipe
 from secondpass.training.run import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # A quarter of the lists is held out; a step has about ten lists.
 TOY = Recipe(
     learning_rate=1e-2,
@@ -40,15 +41,6 @@ TOY = Recipe(
     device="cpu",
     most_cost=1.0,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The order of sums, and so every weight, depends on how many threads share the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
