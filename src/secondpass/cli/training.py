@@ -50,7 +50,9 @@ Loss = Annotated[
 Pointwise = Annotated[
     float | None, typer.Option(help="Weight of the pointwise term [default: 0.2]")
 ]
-Rate = Annotated[float | None, typer.Option(help="How fast it learns at most [default: 3e-5]")]
+Rate = Annotated[
+    float | None, typer.Option(help="How fast it learns at most [default: 3e-5; late join 1e-4]")
+]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data [default: 2]")]
 Steps = Annotated[int | None, typer.Option(help="At most so many steps")]
 BatchTokens = Annotated[int | None, typer.Option(help="Tokens a step [default: 8192]")]
@@ -183,13 +185,16 @@ def distil(
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Shows a run on stderr: its stages on a terminal, and everywhere the lines worth keeping."""
-    from secondpass.training.progress import Watch
+    """Shows a run on stderr: bars on a terminal, else a line a minute; and the lines worth keeping."""
+    from secondpass.training.progress import Minutes, Watch
 
     with progress(counted=True) as display:
         tasks: dict[str, TaskID] = {}
+        minutes = Minutes(hint)
 
         def at(stage: str, done: int, total: int) -> None:
+            if display.disable:
+                minutes.at(stage, done, total)
             if stage not in tasks:
                 tasks[stage] = display.add_task(stage, total=total)
             display.update(tasks[stage], completed=done, total=total)

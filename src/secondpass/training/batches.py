@@ -91,6 +91,10 @@ class EncodedLists:
         """How many tokens the rows of each list have."""
         return [int(lengths.sum()) for lengths in self.lengths]
 
+    def rows(self) -> Iterator[Row]:
+        """The rows of every list, one after another."""
+        return (self._row(one.query, text) for one in self.lists for text in one.texts)
+
     def step(self, numbers: Sequence[int], *, chunk_tokens: int) -> Step:
         """The lists of these numbers, in this order, in chunks of about so many tokens."""
         lists = [self.lists[number] for number in numbers]

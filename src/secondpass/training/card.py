@@ -182,7 +182,7 @@ def _training(made: Provenance, recipe: Recipe) -> Iterator[str]:
             ("ranking loss", recipe.loss),
             ("pointwise loss", f"weight {recipe.pointwise:g}"),
             ("teacher", f"{teacher}, weight {recipe.teacher_weight:g}" if told else "none"),
-            ("learning rate", f"{recipe.learning_rate:g}"),
+            ("learning rate", f"{recipe.rate(join_layer=made.start.spec.join_layer):g}"),
             ("time", spoken(point.seconds)),
             ("machine", made.machine),
         ],

@@ -11,13 +11,14 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.model import BaseModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from secondpass.engine.batching import plan_batches
+from secondpass.engine.batching import Row, plan_batches
 from secondpass.engine.cross_encoder import Limits, best_windows
 from secondpass.engine.encode import encode_pairs
 from secondpass.engine.pairs import PairTokenizer
 from secondpass.engine.spec import ModelSpec
 from secondpass.errors import EngineError
 from secondpass.training.batches import Chunk, padded
+from secondpass.training.kept_states import KeptStates
 from secondpass.training.lists import TrainingList
 from secondpass.training.measures import order_quality
 from secondpass.training.progress import Pace, Watch, spoken
@@ -43,6 +44,12 @@ class HeldOut(BaseEvaluator):
         reach = Limits(window_tokens=max_tokens).reach(spec)
         pairs = [(one.query, text) for one in lists for text in one.texts]
         self._encoded = encode_pairs(pairs, tokenizer, reach, spec.token_types)
+        self.kept: KeptStates | None = None  # of a model whose lower layers are frozen
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What is read at each measure."""
+        return self._encoded.rows
 
     @torch.no_grad()
     def __call__(
@@ -56,7 +63,7 @@ class HeldOut(BaseEvaluator):
         rows = self._encoded.rows
         logits = np.empty(len(rows), dtype=np.float32)
         for batch in plan_batches([len(row.ids) for row in rows], max_tokens=CHECKED_TOKENS):
-            chunk = tensors_of(padded([rows[at] for at in batch], self._spec))
+            chunk = tensors_of(padded([rows[at] for at in batch], self._spec), self.kept)
             inputs = {name: value.to(model.device) for name, value in chunk.items()}
             logits[batch] = model(inputs)["scores"].view(-1).float().cpu().numpy()
         sizes = [len(one.texts) for one in self._lists]
@@ -135,9 +142,10 @@ class Telling(TrainerCallback):
         return self._before + (0.0 if self._pace is None else self._pace.passed())
 
 
-def tensors_of(chunk: Chunk) -> dict[str, torch.Tensor]:
-    """A chunk as the library's models take it."""
+def tensors_of(chunk: Chunk, kept: KeptStates | None = None) -> dict[str, torch.Tensor]:
+    """A chunk as the library's models take it, with what was computed of its rows before."""
     inputs = {"input_ids": chunk.ids, "attention_mask": chunk.mask}
     if chunk.types is not None:
         inputs["token_type_ids"] = chunk.types
-    return {name: torch.from_numpy(value) for name, value in inputs.items()}
+    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+    return tensors if kept is None else tensors | kept.given(chunk)

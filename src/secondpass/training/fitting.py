@@ -12,10 +12,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
@@ -24,12 +26,14 @@ from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncode
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.utils import logging as library_logging
 
+from secondpass.engine.batching import Row
 from secondpass.engine.pairs import PairTokenizer
 from secondpass.errors import EngineError, InvalidInput, ModelError
 from secondpass.training import late_join
 from secondpass.training.batches import CHUNKS, EncodedLists
 from secondpass.training.checking import MEASURE, HeldOut, Telling, tensors_of
 from secondpass.training.checkpoints import SECONDS, WEIGHTS, Checkpoint, latest
+from secondpass.training.kept_states import KeptStates, Sides
 from secondpass.training.lists import TrainingList
 from secondpass.training.losses import ListLoss, Weights
 from secondpass.training.progress import Watch
@@ -38,6 +42,7 @@ from secondpass.training.recipe import Recipe
 WARMUP = 0.1  # of the steps: the learning rate rises over them, and falls over the others
 WEIGHT_DECAY = 0.01
 LOG_EVERY = 10
+BF16_PRODUCTS = ("avx512_bf16", "amx_bf16")  # x86 instructions that make bf16 the faster one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,8 +112,12 @@ def trained_on(recipe: Recipe) -> str:
 def _bf16(recipe: Recipe) -> bool:
     if recipe.precision != "auto":
         return recipe.precision == "bf16"
-    on_gpu = recipe.device == "auto" and torch.cuda.is_available()
-    return bool(on_gpu and torch.cuda.is_bf16_supported())
+    if recipe.device == "auto" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    can: Mapping[str, object] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # since PyTorch 2.11; before it, fp32
+    return any(can.get(name, False) for name in BF16_PRODUCTS)
 
 
 def _trainer(task: Fit, seconds: float) -> ListTrainer:
@@ -120,8 +129,39 @@ def _trainer(task: Fit, seconds: float) -> ListTrainer:
         local_files_only=True,
         trust_remote_code=False,
     )
-    late_join.freeze_below(model)
-    return ListTrainer(task, model, Telling(task.watch, seconds))
+    held_out = HeldOut(
+        task.validation, task.tokenizer, task.lists.spec, task.lists.reach.window_tokens
+    )
+    if (joined := late_join.frozen_in(model)) is not None:
+        held_out.kept = _kept(task, joined, held_out.rows)
+    return ListTrainer(task, model, held_out, Telling(task.watch, seconds))
+
+
+def _kept(
+    task: Fit, model: late_join.LateJoinBertForSequenceClassification, rows: Sequence[Row]
+) -> KeptStates | None:
+    """What the frozen layers say of the training rows and of `rows`; None where it has no room."""
+    sides = Sides.of(chain(task.lists.rows(), rows))
+    size = sides.tokens * model.config.hidden_size * np.dtype(np.float16).itemsize / 1e9
+    task.folder.mkdir(parents=True, exist_ok=True)
+    if not sides.fit(task.folder, model.config.hidden_size):
+        task.watch.say(
+            f"the disk has too little room for {size:.1f} GB of states: the layers below the join "
+            "are computed anew at each step, which takes two to three times as long"
+        )
+        return None
+    task.watch.say(
+        f"the layers below the join read {len(sides.starts)} queries and texts once: {size:.1f} GB "
+        f"in '{task.folder}'"
+    )
+    kind = "cuda" if model.device.type == "cuda" else "cpu"
+    with torch.autocast(kind, dtype=torch.bfloat16, enabled=_bf16(task.recipe)):
+        return KeptStates.compute(
+            model,
+            sides,
+            task.folder,
+            lambda done, total: task.watch.at("reading tokens", done, total),
+        )
 
 
 def _arguments(task: Fit) -> CrossEncoderTrainingArguments:
@@ -131,7 +171,7 @@ def _arguments(task: Fit) -> CrossEncoderTrainingArguments:
         output_dir=str(task.folder),
         num_train_epochs=1,  # of the plan, which has the epochs in it
         per_device_train_batch_size=1,
-        learning_rate=recipe.learning_rate,
+        learning_rate=recipe.rate(join_layer=task.lists.spec.join_layer),
         weight_decay=WEIGHT_DECAY,
         warmup_steps=math.ceil(WARMUP * len(task.steps)),
         seed=recipe.seed,
@@ -159,7 +199,7 @@ def _arguments(task: Fit) -> CrossEncoderTrainingArguments:
 class ListTrainer(CrossEncoderTrainer):
     """The library's trainer on planned steps, with checkpoints of weights alone and no card."""
 
-    def __init__(self, task: Fit, model: CrossEncoder, telling: Telling) -> None:
+    def __init__(self, task: Fit, model: CrossEncoder, held_out: HeldOut, telling: Telling) -> None:
         recipe = task.recipe
         self._steps = task.steps
         self._telling = telling
@@ -170,10 +210,8 @@ class ListTrainer(CrossEncoderTrainer):
             args=_arguments(task),
             train_dataset=datasets.Dataset.from_dict({"list": range(len(task.lists))}),
             loss=ListLoss(model, recipe.loss, weights),
-            evaluator=HeldOut(
-                task.validation, task.tokenizer, task.lists.spec, task.lists.reach.window_tokens
-            ),
-            data_collator=Collator(task.lists, chunk_tokens),  # type: ignore[arg-type]
+            evaluator=held_out,
+            data_collator=Collator(task.lists, chunk_tokens, held_out.kept),  # type: ignore[arg-type]
             callbacks=[telling],
         )
         self.remove_callback(PrinterCallback)
@@ -228,15 +266,18 @@ class Collator:
 
     valid_label_columns = ("label",)
 
-    def __init__(self, lists: EncodedLists, chunk_tokens: int) -> None:
+    def __init__(
+        self, lists: EncodedLists, chunk_tokens: int, kept: KeptStates | None = None
+    ) -> None:
         self._lists = lists
         self._chunk_tokens = chunk_tokens
+        self._kept = kept
 
     def __call__(self, numbers: Sequence[Mapping[str, int]]) -> dict[str, Any]:
         step = self._lists.step([one["list"] for one in numbers], chunk_tokens=self._chunk_tokens)
         return {
             "label": [torch.from_numpy(one) for one in step.labels],
-            "chunks": [tensors_of(chunk) for chunk in step.chunks],
+            "chunks": [tensors_of(chunk, self._kept) for chunk in step.chunks],
             "places": torch.from_numpy(step.places),
             "sizes": step.sizes,
             "scores": [torch.from_numpy(one) for one in step.scores],

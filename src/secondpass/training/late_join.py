@@ -61,27 +61,48 @@ class LateJoinEncoder(nn.Module):
         self.join = Join(config.hidden_size)
         self.pooler = BertPooler(config)
 
-    def forward(self, ids: Tensor, types: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """(pooled [rows, hidden], cosines [rows]) of ids, sides and validity, each [rows, tokens]."""
-        both = kept[:, None, :] & kept[:, :, None]
-        same = both & (types[:, None, :] == types[:, :, None])
+    def below(self, ids: Tensor, types: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """What reads each side alone: the states at the join, and the last ones, of the bi-encoder.
+
+        Of ids, sides and validity, each [rows, tokens]; states are [rows, tokens, hidden].
+        """
         first = ((types == 0) & kept).sum(1, keepdim=True)
         places = torch.arange(ids.shape[1], device=ids.device)
         positions = torch.where(types == 1, places - first, places).clamp(min=0)
         x = self.embeddings(
             input_ids=ids, token_type_ids=torch.zeros_like(ids), position_ids=positions
         )
-        # A padding token sees itself, so that no row of the mask is empty.
-        itself = torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)
-        alone, together = ((mask | itself)[:, None] for mask in (same, both))
+        alone = _seeing(_both(kept) & _same(types))
         x = self.encoder(x, alone, range(self.join_layer))
-        upper = range(self.join_layer, self.layers)
-        apart = self.apart(x, alone, upper)
-        query, passage = (mean_of(apart, kept & (types == side)) for side in (0, 1))
-        cosine = (query * passage).sum(1)
-        seen = ((ids[:, :, None] == ids[:, None, :]) & both & ~same).any(2)
-        x = self.encoder(x + self.join.sides(2 * types + seen.long()), together, upper)
-        return self.pooler(x), self.join.cosine * cosine
+        return x, self.apart(x, alone, range(self.join_layer, self.layers))
+
+    def above(self, states: Tensor, ids: Tensor, types: Tensor, kept: Tensor) -> Tensor:
+        """What reads both sides together, from the states at the join: pooled, [rows, hidden]."""
+        both = _both(kept)
+        seen = ((ids[:, :, None] == ids[:, None, :]) & both & ~_same(types)).any(2)
+        x = states + self.join.sides(2 * types + seen.long())
+        x = self.encoder(x, _seeing(both), range(self.join_layer, self.layers))
+        return self.pooler(x)  # type: ignore[no-any-return]
+
+
+def _both(kept: Tensor) -> Tensor:
+    return kept[:, None, :] & kept[:, :, None]
+
+
+def _same(types: Tensor) -> Tensor:
+    return types[:, None, :] == types[:, :, None]
+
+
+def _seeing(mask: Tensor) -> Tensor:
+    """The mask as layers take it; a padding token sees itself, so that no row of it is empty."""
+    itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    return (mask | itself)[:, None]
+
+
+def cosine_of(last: Tensor, types: Tensor, kept: Tensor) -> Tensor:
+    """[rows]: the bi-encoder's cosine of each row's sides, from its last states."""
+    query, passage = (mean_of(last, kept & (types == side)) for side in (0, 1))
+    return (query * passage).sum(1)
 
 
 class LateJoinBertForSequenceClassification(PreTrainedModel):
@@ -101,20 +122,40 @@ class LateJoinBertForSequenceClassification(PreTrainedModel):
 
     def freeze_below(self) -> None:
         """Let only what lies above the join learn."""
-        below = [self.bert.encoder.layer[str(at)] for at in range(self.config.join_layer)]
-        for module in (self.bert.embeddings, self.bert.apart, *below):
+        for module in self._below():
             module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> LateJoinBertForSequenceClassification:
+        """What is frozen drops nothing out: it says the same at every step."""
+        super().train(mode)
+        for module in self._below():
+            if not any(weight.requires_grad for weight in module.parameters()):
+                module.eval()
+        return self
+
+    def _below(self) -> list[nn.Module]:
+        lower = [self.bert.encoder.layer[str(at)] for at in range(self.config.join_layer)]
+        return [self.bert.embeddings, self.bert.apart, *lower]
 
     def forward(
         self,
         input_ids: Tensor,
         token_type_ids: Tensor,
         attention_mask: Tensor | None = None,
+        *,
+        states: Tensor | None = None,
+        cosines: Tensor | None = None,
         return_dict: bool = True,
     ) -> SequenceClassifierOutput:
-        """Logits [rows, 1]."""
-        kept = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        pooled, cosine = self.bert(input_ids, token_type_ids, kept.bool())
+        """Logits [rows, 1]; `states` at the join and `cosines` where they were computed before."""
+        every = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        kept = every.bool()
+        if states is None or cosines is None:
+            states, last = self.bert.below(input_ids, token_type_ids, kept)
+            cosines = cosine_of(last, token_type_ids, kept)
+        states = states.to(self.bert.join.sides.weight.dtype)
+        pooled = self.bert.above(states, input_ids, token_type_ids, kept)
+        cosine = self.bert.join.cosine * cosines
         return SequenceClassifierOutput(logits=self.classifier(pooled) + cosine[:, None])
 
 
@@ -124,11 +165,13 @@ def mean_of(states: Tensor, counted: Tensor) -> Tensor:
     return functional.normalize((states * weights).sum(1), dim=1)
 
 
-def freeze_below(model: nn.Module) -> None:
-    """Freeze what lies below the join of every late join in `model`; others learn as a whole."""
+def frozen_in(model: nn.Module) -> LateJoinBertForSequenceClassification | None:
+    """The late join in `model`, frozen below its join; None where it is another, learning as a whole."""
     for module in model.modules():
         if isinstance(module, LateJoinBertForSequenceClassification):
             module.freeze_below()
+            return module
+    return None
 
 
 def register() -> None:

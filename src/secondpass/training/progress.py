@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MINUTE = 60.0
+
 
 def _nothing(*_: object) -> None:
     """What is done where nobody listens."""
@@ -37,6 +39,27 @@ class Pace:
             return None
         each = self.passed() / (done - self._first)
         return each * (self._total - done)
+
+
+class Minutes:
+    """A line a minute of the stage that is at work, for where no bar can be drawn."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._stage = ""
+        self._last = 0.0
+        self._pace: Pace | None = None
+
+    def at(self, stage: str, done: int, total: int) -> None:
+        """Say how far `stage` is, where a minute has passed since the last line of it."""
+        now = time.monotonic()
+        if self._pace is None or stage != self._stage:
+            self._stage, self._pace, self._last = stage, Pace(done, total), now
+            return
+        left = self._pace.left(done)
+        if now - self._last >= MINUTE and left:
+            self._last = now
+            self._say(f"{stage}: {done} of {total}, {spoken(left)} left")
 
 
 def spoken(seconds: float) -> str:

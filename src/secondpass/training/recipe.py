@@ -18,6 +18,8 @@ from secondpass.errors import InvalidInput, UnknownName
 LOSSES = ("lambda", "listnet", "plistmle", "ranknet")
 PRECISIONS = ("auto", "bf16", "fp32")
 DEVICES = ("auto", "cpu")
+# Few layers over frozen ones bear more: mini learnt a domain at 1e-4 that 3e-5 taught it half of.
+WHOLE_RATE, UPPER_RATE = 3e-5, 1e-4
 RENAMED = {"start": "from"}  # a word that Python keeps for itself
 # What changes the delivery alone: a run whose recipe differs in these goes on where it stopped.
 OF_DELIVERY = ("licence", "language", "most_cost", "device")
@@ -37,7 +39,9 @@ class Recipe:
     temperature: float = 1.0  # the scores are divided by it: lower is sharper
     loss: str = "lambda"  # the ranking term
     pointwise: float = 0.2  # weight of the term that makes sigmoid(score) a probability
-    learning_rate: float = 3e-5
+    learning_rate: float | None = (
+        None  # None: 3e-5, or 1e-4 where only a late join's upper layers learn
+    )
     epochs: int = 2  # how often each list is read
     steps: int | None = None  # at most so many, whatever `epochs` says
     batch_tokens: int = 8192  # tokens a step
@@ -47,7 +51,7 @@ class Recipe:
     validation_share: float = 0.1  # of the queries, chosen by the hash of their texts
     check_every: int | None = None  # steps from one measure and checkpoint to the next
     patience: int = 3  # measures without a better one until the run ends; 0: it never ends early
-    precision: str = "auto"  # 'bf16', 'fp32', or 'auto': bf16 on a GPU that has it
+    precision: str = "auto"  # 'bf16', 'fp32', or 'auto': bf16 on a GPU or CPU that has it
     device: str = "auto"  # 'cpu', or 'auto': a GPU where there is one
     most_cost: float = 0.005  # nDCG@10 that int8 may cost
     licence: str | None = None  # of the new model, for its card
@@ -100,6 +104,12 @@ class Recipe:
                 'write out = "FOLDER" into the recipe'
             )
         return self
+
+    def rate(self, *, join_layer: int) -> float:
+        """The learning rate; `join_layer` is 0 where the whole model learns."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return UPPER_RATE if join_layer else WHOLE_RATE
 
     def to_toml(self) -> str:
         """A file that `read` understands as this recipe; what is None is left out."""

@@ -342,3 +342,9 @@ def test_help_teaches_and_version_tells():
     for command in ("index", "search", "rerank", "info", "delete", "export"):
         assert secondpass(command, "--help").returncode == 0
         assert re.search(rf"^  {command}\b|{command} ", help_text, re.MULTILINE)
+
+
+def test_python_runs_the_package_as_a_module():
+    command = [sys.executable, "-m", "secondpass", "--version"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith("secondpass ")

@@ -61,6 +61,7 @@ def test_only_what_lies_above_the_join_learns(late_join, tmp_path):
         check_every=2,
         validation_share=0.25,
         device="cpu",
+        precision="fp32",
         most_cost=1.0,
     )
 

@@ -34,6 +34,11 @@ def test_what_is_given_goes_before_the_file(tmp_path):
     assert (recipe.data, recipe.teacher) == (("one.jsonl",), ("a",))
 
 
+def test_few_layers_over_frozen_ones_learn_faster_unless_the_recipe_says_how_fast():
+    assert Recipe().rate(join_layer=9) > Recipe().rate(join_layer=0) == pytest.approx(3e-5)
+    assert Recipe(learning_rate=2e-6).rate(join_layer=9) == 2e-6
+
+
 def test_an_unknown_key_names_the_known_ones(tmp_path):
     file = write(tmp_path, "epoch = 3\n")
 

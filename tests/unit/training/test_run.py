@@ -39,6 +39,7 @@ TOY = Recipe(
     check_every=4,
     validation_share=0.25,
     device="cpu",
+    precision="fp32",
     most_cost=1.0,
 )
 

@@ -1,0 +1,5 @@
+"""`python -m secondpass`: the command line, also where scripts are not on the path."""
+
+from secondpass.cli import main
+
+main()
