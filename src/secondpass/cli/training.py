@@ -70,7 +70,7 @@ CheckEvery = Annotated[
     int | None, typer.Option(help="Steps between measures [default: a tenth of the run]")
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="Measures without a better one; 0: no end [default: 3]")
+    int | None, typer.Option(help="Measures without a better one; 0: no end [default: 5]")
 ]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32 [default: auto]")]
 Device = Annotated[str | None, typer.Option(help="auto or cpu [default: auto]")]

@@ -150,6 +150,10 @@ def _measures(made: Provenance) -> Iterator[str]:
         ("this model, int8", measures.quality.int8),
     ]
     yield _table(("order by", "nDCG@10"), ((n, f"{v:.4f}") for n, v in rows if v is not None))
+    yield (
+        f"int8 costs {measures.quality.cost:.4f}, give or take {measures.quality.doubt:.4f} (the "
+        "standard error over these lists).\n"
+    )
     warning = (
         f" That is more than {MOST_ERROR:g}: do not trust the probabilities."
         if line.error_after > MOST_ERROR

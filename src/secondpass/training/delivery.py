@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from secondpass.engine.checkpoint import PLAIN_FILE
@@ -24,12 +25,14 @@ from secondpass.engine.export import FACTS, export, original_name
 from secondpass.engine.spec import ModelSpec, read_json
 from secondpass.errors import ModelError
 from secondpass.training.lists import TrainingList
-from secondpass.training.measures import RIGHT, calibration_error, fit_line, order_quality
+from secondpass.training.measures import RIGHT, calibration_error, fit_line, qualities
 from secondpass.training.scoring import Logits, folder_score, score_lists
 from secondpass.training.start import TOKENIZER_FILES
 
 SMALL = "int8"
+SURE = 1.645  # standard errors: 95 % from one side
 MODEL_FILES = ("config.json", PLAIN_FILE, FACTS, *TOKENIZER_FILES)
+Each = NDArray[np.float64]
 OnList = Callable[[int, int], None]
 
 
@@ -45,11 +48,30 @@ class Calibrated:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """nDCG@10 on the validation lists: of the trained model in both precisions."""
+    """nDCG@10 on the validation lists: of the trained model in both precisions.
+
+    `doubt` is the standard error of the difference: how much of it may be due to these lists.
+    """
 
     fp32: float
     int8: float
     calibrated: Calibrated
+    doubt: float
+
+    @classmethod
+    def of(cls, fp32: Each, int8: Each, calibrated: Calibrated) -> Quality:
+        """From the nDCG@10 of each list in both precisions."""
+        doubt = float((fp32 - int8).std(ddof=1) / len(fp32) ** 0.5)
+        return cls(float(fp32.mean()), float(int8.mean()), calibrated, doubt)
+
+    @property
+    def cost(self) -> float:
+        """What int8 costs on these lists."""
+        return self.fp32 - self.int8
+
+    def surely_costs(self, most: float) -> bool:
+        """Whether int8 costs more than `most`, and not only by the chance of which lists these are."""
+        return self.cost - SURE * self.doubt > most
 
 
 def deliver(
@@ -64,7 +86,7 @@ def deliver(
     """Write work/float32 and work/int8, and measure both; `lists` are those held out.
 
     `start` has the config and the tokenizer, `weights` is a safetensors file of transformers' names.
-    Raises ModelError where int8 costs more than `most_cost`; work/float32 stays for such a case.
+    Raises ModelError where int8 surely costs more than `most_cost`; work/float32 stays for that case.
     """
     folder = work / "float32"
     _write_model(start, weights, folder)
@@ -77,17 +99,13 @@ def deliver(
     # so that the engine need not look for them at each load
     facts = read_json(folder / FACTS) | {"outliers": read_json(small / FACTS)["outliers"]}
     write_facts(folder, facts)
-    quality = Quality(
-        fp32=order_quality(logits, lists),
-        int8=order_quality(score_lists(folder_score(small), lists, on_list), lists),
-        calibrated=calibrated,
-    )
-    cost = quality.fp32 - quality.int8
-    if cost > most_cost:
+    small_logits = score_lists(folder_score(small), lists, on_list)
+    quality = Quality.of(qualities(logits, lists), qualities(small_logits, lists), calibrated)
+    if quality.surely_costs(most_cost):
         raise ModelError(
-            f"int8 costs {cost:.4f} of nDCG@10 ({quality.fp32:.4f} in float32, {quality.int8:.4f} in "
-            f"int8, {len(lists)} lists), more than {most_cost:g}; the float32 model is in "
-            f"'{folder}': load it with precision 'fp32'; or run this again with a larger "
+            f"int8 costs {quality.cost:.4f} of nDCG@10 ({quality.fp32:.4f} in float32, "
+            f"{quality.int8:.4f} in int8, {len(lists)} lists), more than {most_cost:g}; the float32 "
+            f"model is in '{folder}': load it with precision 'fp32'; or run this again with a larger "
             "--most-cost"
         )
     return quality

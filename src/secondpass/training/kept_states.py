@@ -21,7 +21,7 @@ from secondpass.engine.batching import Row, plan_batches
 from secondpass.training.batches import Chunk
 from secondpass.training.late_join import LateJoinBertForSequenceClassification, mean_of
 
-STATES, VECTORS = "states.npy", "vectors.npy"
+STATES, VECTORS, HALF_DONE = "states.npy", "vectors.npy", "part.npy"
 READ_TOKENS = 4096  # at once
 MOST_SHARE = 0.5  # of the free disk that the states may take
 
@@ -51,8 +51,8 @@ class Sides:
 
     def fit(self, folder: Path, hidden: int) -> bool:
         """Whether their states are few enough for the disk that `folder` is on."""
-        there = folder / STATES
-        taken = there.stat().st_size if there.is_file() else 0
+        there = (folder / STATES, folder / HALF_DONE)
+        taken = sum(one.stat().st_size for one in there if one.is_file())
         free = shutil.disk_usage(folder).free + taken
         return self.tokens * hidden * np.dtype(np.float16).itemsize <= MOST_SHARE * free
 
@@ -77,9 +77,8 @@ class KeptStates:
         on_tokens: Callable[[int, int], None] | None = None,
     ) -> KeptStates:
         """Read each side alone, or take what an earlier process of the same run left in `folder`."""
-        states, vectors = folder / STATES, folder / VECTORS
+        states, vectors, half_done = (folder / name for name in (STATES, VECTORS, HALF_DONE))
         if not vectors.is_file():
-            half_done = states.with_name(f"part.{STATES}")
             kept = np.lib.format.open_memmap(
                 half_done, "w+", np.float16, (sides.tokens, model.config.hidden_size)
             )
@@ -87,7 +86,8 @@ class KeptStates:
             _read_sides(model, sides, kept, found, on_tokens)
             kept.flush()
             half_done.replace(states)
-            np.save(vectors, found, allow_pickle=False)
+            np.save(half_done, found, allow_pickle=False)
+            half_done.replace(vectors)  # last: where it is, both are whole
         return cls(sides, np.load(states, mmap_mode="r"), np.load(vectors))
 
     def given(self, chunk: Chunk) -> dict[str, Tensor]:

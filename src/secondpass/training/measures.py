@@ -37,8 +37,13 @@ def ndcg(scores: Numbers, labels: Numbers, depth: int = DEPTH) -> float:
 
 def order_quality(scores: Sequence[Numbers], lists: Sequence[TrainingList]) -> float:
     """The mean nDCG@10 of ordering each list by its scores."""
+    return float(qualities(scores, lists).mean())
+
+
+def qualities(scores: Sequence[Numbers], lists: Sequence[TrainingList]) -> NDArray[np.float64]:
+    """The nDCG@10 of each list, ordered by its scores."""
     labels = (np.array(one.labels, dtype=np.float64) for one in lists)
-    return float(np.mean([ndcg(*one) for one in zip(scores, labels, strict=True)]))
+    return np.array([ndcg(*one) for one in zip(scores, labels, strict=True)])
 
 
 def fit_line(logits: Numbers, right: NDArray[np.bool_], steps: int = 50) -> tuple[float, float]:

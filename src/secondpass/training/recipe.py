@@ -50,7 +50,7 @@ class Recipe:
     validation: str | None = None  # a file of lists to measure on; None: a share of the data
     validation_share: float = 0.1  # of the queries, chosen by the hash of their texts
     check_every: int | None = None  # steps from one measure and checkpoint to the next
-    patience: int = 3  # measures without a better one until the run ends; 0: it never ends early
+    patience: int = 5  # measures without a better one until the run ends; 0: it never ends early
     precision: str = "auto"  # 'bf16', 'fp32', or 'auto': bf16 on a GPU or CPU that has it
     device: str = "auto"  # 'cpu', or 'auto': a GPU where there is one
     most_cost: float = 0.005  # nDCG@10 that int8 may cost

@@ -338,6 +338,12 @@ def _machine(recipe: Recipe) -> str:
 
 def _say_doubts(run: Run, measures: Measures) -> None:
     quality = measures.quality
+    if quality.cost > run.recipe.most_cost:
+        run.watch.say(
+            f"int8 costs {quality.cost:.4f} of nDCG@10 here, give or take {quality.doubt:.4f}: "
+            f"{measures.lists} lists are too few to tell that from {run.recipe.most_cost:g}; more "
+            "validation lists would"
+        )
     if measures.start is not None and quality.fp32 < measures.start:
         run.watch.say(
             f"the start model is better on the held-out lists: nDCG@10 {measures.start:.4f}, after "

@@ -11,7 +11,14 @@ from lessons import lessons
 from secondpass.engine.compute import Compute
 from secondpass.engine.cross_encoder import CrossEncoder
 from secondpass.errors import ModelError
-from secondpass.training.delivery import assemble, calibrate, deliver, fold_line
+from secondpass.training.delivery import (
+    Calibrated,
+    Quality,
+    assemble,
+    calibrate,
+    deliver,
+    fold_line,
+)
 from secondpass.training.lists import TrainingList
 from secondpass.training.start import prepare_start
 
@@ -133,3 +140,18 @@ def test_folding_keeps_every_other_weight(start):
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
     assert after["classifier.bias"] == pytest.approx(before["classifier.bias"] * 2 - 1)
+
+
+@pytest.mark.parametrize(
+    ("lists", "spoilt", "refused"),
+    [(40, 0, False), (40, 1, False), (40, 12, True), (1000, 5, False), (1000, 30, True)],
+)
+def test_int8_is_refused_where_more_than_chance_says_that_it_costs_too_much(lists, spoilt, refused):
+    fp32 = np.ones(lists)
+    int8 = np.where(np.arange(lists) < spoilt, 0.63, 1.0)  # the right text from rank 1 to 2
+
+    quality = Quality.of(fp32, int8, Calibrated(1.0, 0.0, 0.0, 0.0))
+
+    assert quality.cost == pytest.approx(0.37 * spoilt / lists)
+    assert quality.surely_costs(0.005) is refused
+    assert quality.surely_costs(1.0) is False
