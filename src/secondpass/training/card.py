@@ -66,7 +66,7 @@ def write_card(made: Provenance, recipe: Recipe) -> str:
         f"# {made.name}\n",
         _summary(made),
         "## Use\n",
-        USE.format(name=made.name, small=SMALL),
+        _use(made),
         "## How good it is\n",
         *_measures(made),
         "## What it was trained on\n",
@@ -90,8 +90,18 @@ for ranked in model.rerank("a question", ["a text", "another text"]):
     print(ranked.index, ranked.probability)
 ```
 
-It loads in sentence-transformers too: `CrossEncoder("{name}")`.
+{others}
 """
+OTHERS = 'It loads in sentence-transformers too: `CrossEncoder("{name}")`.'
+ONLY_OURS = (
+    "It is a late join, which reads query and text apart in its lower layers: transformers and "
+    "sentence-transformers do not know that kind of model."
+)
+
+
+def _use(made: Provenance) -> str:
+    others = ONLY_OURS if made.start.spec.join_layer else OTHERS.format(name=made.name)
+    return USE.format(name=made.name, small=SMALL, others=others)
 
 
 def _front_matter(made: Provenance, recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -132,9 +133,11 @@ def _trainer(task: Fit, seconds: float) -> ListTrainer:
     held_out = HeldOut(
         task.validation, task.tokenizer, task.lists.spec, task.lists.reach.window_tokens
     )
+    started = time.monotonic()
     if (joined := late_join.frozen_in(model)) is not None:
         held_out.kept = _kept(task, joined, held_out.rows)
-    return ListTrainer(task, model, held_out, Telling(task.watch, seconds))
+    reading = time.monotonic() - started
+    return ListTrainer(task, model, held_out, Telling(task.watch, seconds + reading))
 
 
 def _kept(

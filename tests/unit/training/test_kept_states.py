@@ -127,7 +127,10 @@ def test_a_cpu_computes_in_bf16_where_it_has_instructions_for_it(monkeypatch, ca
 def test_a_late_join_learns_in_bf16(late_join, tmp_path):
     recipe = replace(small_recipe(tmp_path, late_join, "model"), precision="bf16")
     done = train(recipe)
-    assert "| machine | cpu, bf16" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "| machine | cpu, bf16" in card
+    assert "do not know that kind of model" in card
+    assert "loads in sentence-transformers" not in card
     before = load_file(late_join() / "model.safetensors")
     after = load_file(tmp_path / "model" / "model.safetensors")
     name = "bert.encoder.layer.3.output.dense.weight"
