@@ -112,7 +112,8 @@ def _front_matter(made: Provenance, recipe: Recipe) -> str:
         lines += ["language:", *(f"- {_text(one)}" for one in recipe.language)]
     if made.start.hub_name:
         lines.append(f"base_model: {_text(made.start.hub_name)}")
-    lines += ["library_name: sentence-transformers", "pipeline_tag: text-ranking", "tags:"]
+    library = "secondpass" if made.start.spec.join_layer else "sentence-transformers"
+    lines += [f"library_name: {library}", "pipeline_tag: text-ranking", "tags:"]
     lines += [f"- {tag}" for tag in TAGS]
     lines += ["model-index:", f"- name: {_text(made.name)}", "  results:"]
     lines += ["  - task:", "      type: text-ranking", "      name: Reranking", "    dataset:"]

@@ -3,7 +3,8 @@
 best weights -> line through the logits, folded into the head -> OUT.training/float32 -> int8 ->
 nDCG@10 of both -> OUT, which appears whole
 
-OUT itself holds float32 weights, which sentence-transformers, transformers and our engine all read;
+OUT itself holds float32 weights, which our engine, sentence-transformers and transformers read (of a
+late join our engine alone);
 OUT/int8 is the same model in a quarter of the space, for our engine alone. Side by side in one folder
 our engine would read the int8 file even where float32 is asked for.
 """
@@ -11,6 +12,7 @@ our engine would read the int8 file even where float32 is asked for.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ from secondpass.training.scoring import Logits, folder_score, score_lists
 from secondpass.training.start import TOKENIZER_FILES
 
 SMALL = "int8"
-SURE = 1.645  # standard errors: 95 % from one side
+SURE = 1.6449  # standard errors of a normal distribution: 95 % from one side
 MODEL_FILES = ("config.json", PLAIN_FILE, FACTS, *TOKENIZER_FILES)
 Each = NDArray[np.float64]
 OnList = Callable[[int, int], None]
@@ -57,12 +59,13 @@ class Quality:
     int8: float
     calibrated: Calibrated
     doubt: float
+    lists: int
 
     @classmethod
     def of(cls, fp32: Each, int8: Each, calibrated: Calibrated) -> Quality:
         """From the nDCG@10 of each list in both precisions."""
-        doubt = float((fp32 - int8).std(ddof=1) / len(fp32) ** 0.5)
-        return cls(float(fp32.mean()), float(int8.mean()), calibrated, doubt)
+        doubt = float((fp32 - int8).std(ddof=1) / len(fp32) ** 0.5) if len(fp32) > 1 else math.inf
+        return cls(float(fp32.mean()), float(int8.mean()), calibrated, doubt, len(fp32))
 
     @property
     def cost(self) -> float:
@@ -71,7 +74,13 @@ class Quality:
 
     def surely_costs(self, most: float) -> bool:
         """Whether int8 costs more than `most`, and not only by the chance of which lists these are."""
-        return self.cost - SURE * self.doubt > most
+        return self.cost - student(self.lists - 1) * self.doubt > most
+
+
+def student(freedom: int) -> float:
+    """The 95 % quantile of Student's t, by Abramowitz and Stegun 26.7.5; above it is chance no more."""
+    z, n = SURE, max(1, freedom)
+    return z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
 
 
 def deliver(

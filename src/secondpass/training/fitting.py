@@ -34,7 +34,7 @@ from secondpass.training import late_join
 from secondpass.training.batches import CHUNKS, EncodedLists
 from secondpass.training.checking import MEASURE, HeldOut, Telling, tensors_of
 from secondpass.training.checkpoints import SECONDS, WEIGHTS, Checkpoint, latest
-from secondpass.training.kept_states import KeptStates, Sides
+from secondpass.training.kept_states import KeptStates, Sides, forget
 from secondpass.training.lists import TrainingList
 from secondpass.training.losses import ListLoss, Weights
 from secondpass.training.progress import Watch
@@ -84,6 +84,7 @@ def fit(task: Fit) -> Checkpoint:
             "expected a step that fits; pass half of it: --batch-tokens "
             f"{task.recipe.batch_tokens // 2}"
         ) from error
+    forget(task.folder)
     done = latest(task.folder)
     if done is None:
         raise EngineError(f"training left no checkpoint in '{task.folder}'; run it again")
@@ -106,15 +107,19 @@ def _quiet() -> Iterator[None]:
 
 def trained_on(recipe: Recipe) -> str:
     """The device and the numbers that a run would use here: 'cpu, fp32' or 'cuda, bf16'."""
-    gpu = recipe.device == "auto" and torch.cuda.is_available()
-    return f"{'cuda' if gpu else 'cpu'}, {'bf16' if _bf16(recipe) else 'fp32'}"
+    device = "cpu" if _on_cpu(recipe) else torch.accelerator.current_accelerator()
+    return f"{device}, {'bf16' if _bf16(recipe) else 'fp32'}"
+
+
+def _on_cpu(recipe: Recipe) -> bool:
+    return recipe.device == "cpu" or not torch.accelerator.is_available()
 
 
 def _bf16(recipe: Recipe) -> bool:
     if recipe.precision != "auto":
         return recipe.precision == "bf16"
-    if recipe.device == "auto" and torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+    if not _on_cpu(recipe):
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     can: Mapping[str, object] = getattr(
         torch.cpu, "get_capabilities", dict
     )()  # since PyTorch 2.11; before it, fp32
@@ -126,7 +131,7 @@ def _trainer(task: Fit, seconds: float) -> ListTrainer:
     late_join.register()
     model = CrossEncoder(
         str(task.start),
-        device="cpu" if recipe.device == "cpu" else None,
+        device="cpu" if _on_cpu(recipe) else None,
         local_files_only=True,
         trust_remote_code=False,
     )
@@ -147,29 +152,28 @@ def _kept(
     sides = Sides.of(chain(task.lists.rows(), rows))
     size = sides.tokens * model.config.hidden_size * np.dtype(np.float16).itemsize / 1e9
     task.folder.mkdir(parents=True, exist_ok=True)
-    if not sides.fit(task.folder, model.config.hidden_size):
-        task.watch.say(
-            f"the disk has too little room for {size:.1f} GB of states: the layers below the join "
-            "are computed anew at each step, which takes two to three times as long"
-        )
-        return None
-    task.watch.say(
-        f"the layers below the join read {len(sides.starts)} queries and texts once: {size:.1f} GB "
-        f"in '{task.folder}'"
-    )
-    kind = "cuda" if model.device.type == "cuda" else "cpu"
-    with torch.autocast(kind, dtype=torch.bfloat16, enabled=_bf16(task.recipe)):
-        return KeptStates.compute(
+    bf16 = _bf16(task.recipe)
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+        kept = KeptStates.compute(
             model,
             sides,
             task.folder,
-            lambda done, total: task.watch.at("reading tokens", done, total),
+            precision="bf16" if bf16 else "fp32",
+            on_tokens=lambda done, total: task.watch.at("reading tokens", done, total),
         )
+    task.watch.say(
+        f"the layers below the join read {len(sides.starts)} queries and texts once: {size:.1f} GB "
+        f"in '{task.folder}' until the end"
+        if kept is not None
+        else f"the disk has too little room for {size:.1f} GB of states: the layers below the join "
+        "are computed anew at each step, which takes two to three times as long"
+    )
+    return kept
 
 
 def _arguments(task: Fit) -> CrossEncoderTrainingArguments:
     recipe, every = task.recipe, task.check_every
-    on_cpu = recipe.device == "cpu"
+    on_cpu = _on_cpu(recipe)
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(task.folder),
         num_train_epochs=1,  # of the plan, which has the epochs in it

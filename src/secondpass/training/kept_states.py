@@ -3,12 +3,16 @@
 rows of lists -> distinct sides -> states at the join, and vectors -> given to the chunks of a step
 
 A text stands in many lists and is read in every epoch, so most of a late join's work is done once.
+The file goes with the run: `RECORD` says of which sides and weights it is, or that there was no room.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +21,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secondpass.engine.batching import Row, plan_batches
+from secondpass.engine.batching import Row
 from secondpass.training.batches import Chunk
 from secondpass.training.late_join import LateJoinBertForSequenceClassification, mean_of
 
-STATES, VECTORS, HALF_DONE = "states.npy", "vectors.npy", "part.npy"
-READ_TOKENS = 4096  # at once
+STATES, VECTORS, RECORD = "states.f16", "vectors.npy", "states.json"
+READ_TOKENS = 4096  # at once, padding included
 MOST_SHARE = 0.5  # of the free disk that the states may take
+HALF = np.dtype(np.float16).itemsize
 
 Side = tuple[int, bytes]  # 0, query, or 1, text; and its ids
+OnTokens = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,16 @@ class Sides:
                     tokens += len(ids)
         return cls(starts, tokens)
 
-    def fit(self, folder: Path, hidden: int) -> bool:
-        """Whether their states are few enough for the disk that `folder` is on."""
-        there = (folder / STATES, folder / HALF_DONE)
-        taken = sum(one.stat().st_size for one in there if one.is_file())
-        free = shutil.disk_usage(folder).free + taken
-        return self.tokens * hidden * np.dtype(np.float16).itemsize <= MOST_SHARE * free
+    def digest(self, model: LateJoinBertForSequenceClassification, precision: str) -> str:
+        """What the states depend on: the sides in their order, the frozen weights, the numbers."""
+        found = hashlib.sha256(precision.encode())
+        for side, ids in self.starts:
+            found.update(bytes([side]) + len(ids).to_bytes(8, "little") + ids)
+        for module in model.frozen():
+            for name, weight in module.named_parameters():
+                found.update(name.encode())
+                found.update(weight.detach().cpu().numpy().tobytes())
+        return found.hexdigest()
 
 
 class KeptStates:
@@ -74,21 +84,31 @@ class KeptStates:
         model: LateJoinBertForSequenceClassification,
         sides: Sides,
         folder: Path,
-        on_tokens: Callable[[int, int], None] | None = None,
-    ) -> KeptStates:
-        """Read each side alone, or take what an earlier process of the same run left in `folder`."""
-        states, vectors, half_done = (folder / name for name in (STATES, VECTORS, HALF_DONE))
-        if not vectors.is_file():
-            kept = np.lib.format.open_memmap(
-                half_done, "w+", np.float16, (sides.tokens, model.config.hidden_size)
+        *,
+        precision: str = "fp32",
+        on_tokens: OnTokens | None = None,
+    ) -> KeptStates | None:
+        """Read each side alone, or take what an earlier process of the same run left in `folder`.
+
+        None where the disk has no room for the states, and ever after in this run, so that a run that
+        was killed goes on as it began.
+        """
+        digest = sides.digest(model, precision)
+        known = _record(folder)
+        hidden = model.config.hidden_size
+        if known.get("digest") != digest:
+            forget(folder)
+            kept = _has_room(folder, sides.tokens * hidden * HALF) and _write(
+                model, sides, folder, on_tokens
             )
-            found = np.empty((len(sides.starts), model.config.hidden_size), dtype=np.float32)
-            _read_sides(model, sides, kept, found, on_tokens)
-            kept.flush()
-            half_done.replace(states)
-            np.save(half_done, found, allow_pickle=False)
-            half_done.replace(vectors)  # last: where it is, both are whole
-        return cls(sides, np.load(states, mmap_mode="r"), np.load(vectors))
+            known = {"digest": digest, "kept": kept}
+            half_done = folder / f"part.{RECORD}"
+            half_done.write_text(json.dumps(known), encoding="utf-8")
+            half_done.replace(folder / RECORD)  # last: where it is, all is whole
+        if not known["kept"]:
+            return None
+        states = np.memmap(folder / STATES, np.float16, "r", shape=(sides.tokens, hidden))
+        return cls(sides, states, np.load(folder / VECTORS))
 
     def given(self, chunk: Chunk) -> dict[str, Tensor]:
         """The states of the chunk's rows, float16[rows, longest, hidden], and their cosines."""
@@ -111,43 +131,79 @@ class KeptStates:
         return {"states": torch.from_numpy(states), "cosines": torch.from_numpy(cosines)}
 
 
-@torch.no_grad()
-def _read_sides(
+def forget(folder: Path) -> None:
+    """Remove what was kept in `folder`."""
+    for name in (RECORD, STATES, VECTORS):
+        with suppress(OSError):  # another system may hold a mapped file: it goes with the folder
+            (folder / name).unlink()
+
+
+def _record(folder: Path) -> dict[str, object]:
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    return size <= MOST_SHARE * shutil.disk_usage(folder).free
+
+
+def _write(
     model: LateJoinBertForSequenceClassification,
     sides: Sides,
-    states: NDArray[np.float16],
-    vectors: NDArray[np.float32],
-    on_tokens: Callable[[int, int], None] | None,
-) -> None:
-    device = model.device
-    keys = list(sides.starts)
+    folder: Path,
+    on_tokens: OnTokens | None,
+) -> bool:
+    """Whether all could be written; nothing is left where the disk is full before the end."""
+    vectors = np.empty((len(sides.starts), model.config.hidden_size), dtype=np.float32)
+    starts = list(sides.starts.values())
     done = 0
+    try:
+        with (folder / STATES).open("wb") as file:
+            for numbers, states, found in _read_sides(model, list(sides.starts)):
+                vectors[numbers] = found
+                for number, of_side in zip(numbers, states, strict=True):
+                    file.seek(starts[number] * model.config.hidden_size * HALF)
+                    file.write(of_side.tobytes())
+                    done += len(of_side)
+                if on_tokens is not None:
+                    on_tokens(done, sides.tokens)
+        np.save(folder / VECTORS, vectors, allow_pickle=False)
+    except OSError:
+        forget(folder)
+        return False
+    return True
+
+
+@torch.no_grad()
+def _read_sides(
+    model: LateJoinBertForSequenceClassification, keys: Sequence[Side]
+) -> Iterator[tuple[list[int], list[NDArray[np.float16]], NDArray[np.float32]]]:
+    """(numbers of the sides, the states of each, float16[tokens, hidden], and their vectors)."""
     for numbers, *batch in _side_batches(keys):
-        ids, types, kept = (tensor.to(device) for tensor in batch)
+        ids, types, kept = (tensor.to(model.device) for tensor in batch)
         joined, last = model.bert.below(ids, types, kept)
-        vectors[numbers] = mean_of(last.float(), kept).cpu().numpy()
-        found = joined.half().cpu().numpy()
-        for row, number in enumerate(numbers):
-            start = sides.starts[keys[number]]
-            length = int(kept[row].sum())
-            states[start : start + length] = found[row, :length]
-        done += int(kept.sum())
-        if on_tokens is not None:
-            on_tokens(done, sides.tokens)
+        states = joined.half().cpu().numpy()
+        lengths = kept.sum(1).tolist()
+        of_sides = [states[row, :length] for row, length in enumerate(lengths)]
+        yield numbers, of_sides, mean_of(last.float(), kept).cpu().numpy()
 
 
 def _side_batches(keys: Sequence[Side]) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
     """(numbers of the sides, ids, sides, validity), padded; the longest first."""
-    width = np.dtype(np.int32).itemsize
-    lengths = [len(ids) // width for _, ids in keys]
-    for numbers in plan_batches(lengths, max_tokens=READ_TOKENS):
-        longest = max(lengths[number] for number in numbers)
-        ids = torch.zeros(len(numbers), longest, dtype=torch.long)
-        types, kept = torch.zeros_like(ids), torch.zeros(ids.shape, dtype=torch.bool)
+    sides = [np.frombuffer(ids, dtype=np.int32).astype(np.int64) for _, ids in keys]
+    order = sorted(range(len(keys)), key=lambda number: -len(sides[number]))
+    while order:
+        rows = max(1, READ_TOKENS // max(1, len(sides[order[0]])))
+        numbers, order = order[:rows], order[rows:]
+        shape = len(numbers), len(sides[numbers[0]])
+        ids, types = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+        kept = torch.zeros(shape, dtype=torch.bool)
         for row, number in enumerate(numbers):
-            side, of_side = keys[number]
-            here = np.frombuffer(of_side, dtype=np.int32).astype(np.int64)
-            ids[row, : len(here)] = torch.from_numpy(here)
-            types[row] = side
-            kept[row, : len(here)] = True
+            length = len(sides[number])
+            ids[row, :length] = torch.from_numpy(sides[number])
+            types[row] = keys[number][0]
+            kept[row, :length] = True
         yield numbers, ids, types, kept

@@ -122,18 +122,19 @@ class LateJoinBertForSequenceClassification(PreTrainedModel):
 
     def freeze_below(self) -> None:
         """Let only what lies above the join learn."""
-        for module in self._below():
+        for module in self.frozen():
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> LateJoinBertForSequenceClassification:
         """What is frozen drops nothing out: it says the same at every step."""
         super().train(mode)
-        for module in self._below():
+        for module in self.frozen():
             if not any(weight.requires_grad for weight in module.parameters()):
                 module.eval()
         return self
 
-    def _below(self) -> list[nn.Module]:
+    def frozen(self) -> list[nn.Module]:
+        """What lies below the join, and the encoder's own upper layers."""
         lower = [self.bert.encoder.layer[str(at)] for at in range(self.config.join_layer)]
         return [self.bert.embeddings, self.bert.apart, *lower]
 

@@ -46,15 +46,18 @@ class Minutes:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._stage = ""
+        self._stage = ("", 0)
+        self._done = 0
         self._last = 0.0
         self._pace: Pace | None = None
 
     def at(self, stage: str, done: int, total: int) -> None:
         """Say how far `stage` is, where a minute has passed since the last line of it."""
         now = time.monotonic()
-        if self._pace is None or stage != self._stage:
-            self._stage, self._pace, self._last = stage, Pace(done, total), now
+        again = done < self._done  # a stage may come twice under one name
+        self._done = done
+        if self._pace is None or again or (stage, total) != self._stage:
+            self._stage, self._pace, self._last = (stage, total), Pace(done, total), now
             return
         left = self._pace.left(done)
         if now - self._last >= MINUTE and left:

@@ -146,13 +146,16 @@ def read_data(data: Sequence[str]) -> tuple[list[DataFile], list[TrainingList]]:
         path = Path(name).expanduser()
         some = list(read_lists(path))
         texts = sum(len(one.texts) for one in some)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        files.append(DataFile(path.name, len(some), texts, sha256))
+        files.append(DataFile(path.name, len(some), texts, _sha256(path)))
         lists += some
     if not lists:
         raise InvalidInput(f"{', '.join(data)} holds no lists; `secondpass mine` writes some")
     return files, lists
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -179,6 +182,9 @@ def _begin(run: Run, files: Sequence[DataFile], *, restart: bool) -> None:
             elif left.name != LOCK:
                 left.unlink()
     asked = [one.sha256 for one in files]
+    validation = Path(run.recipe.validation or "").expanduser()
+    if validation.is_file():  # where it is none, `split` says so
+        asked.append(_sha256(validation))
     if (run.work / ASKED).is_file():
         other = Recipe.read({}, run.work / RECIPE)
         different = run.recipe.difference(other)

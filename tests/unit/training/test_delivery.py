@@ -18,6 +18,7 @@ from secondpass.training.delivery import (
     calibrate,
     deliver,
     fold_line,
+    student,
 )
 from secondpass.training.lists import TrainingList
 from secondpass.training.start import prepare_start
@@ -155,3 +156,10 @@ def test_int8_is_refused_where_more_than_chance_says_that_it_costs_too_much(list
     assert quality.cost == pytest.approx(0.37 * spoilt / lists)
     assert quality.surely_costs(0.005) is refused
     assert quality.surely_costs(1.0) is False
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(3, 2.353), (10, 1.812), (30, 1.697), (999, 1.646)]
+)
+def test_few_lists_must_agree_more(freedom, quantile):
+    assert student(freedom) == pytest.approx(quantile, rel=0.02)  # a table of Student's t

@@ -47,7 +47,7 @@ def test_kept_states_give_the_logits_that_the_whole_model_gives(lists_and_model,
     sides = Sides.of(lists.rows())
     heard = []
 
-    kept = KeptStates.compute(model, sides, tmp_path, lambda *at: heard.append(at))
+    kept = KeptStates.compute(model, sides, tmp_path, on_tokens=lambda *at: heard.append(at))
 
     assert heard[-1] == (sides.tokens, sides.tokens)
     assert len(sides.starts) < len(lists) + 8 < len(list(lists.rows()))  # 7 texts, each read once
@@ -60,7 +60,7 @@ def test_kept_states_give_the_logits_that_the_whole_model_gives(lists_and_model,
     assert np.ptp(np.concatenate(expected)) > 0.1
 
 
-def test_what_was_read_is_not_read_again(lists_and_model, tmp_path):
+def test_what_was_read_is_not_read_again(lists_and_model, tmp_path, monkeypatch):
     lists, model = lists_and_model
     sides = Sides.of(lists.rows())
     chunk = lists.step([0, 1], chunk_tokens=600).chunks[0]
@@ -69,13 +69,60 @@ def test_what_was_read_is_not_read_again(lists_and_model, tmp_path):
     def unwanted(*_):
         pytest.fail("the sides are read a second time")
 
-    again = KeptStates.compute(model, sides, tmp_path, unwanted).given(chunk)
+    again = KeptStates.compute(model, sides, tmp_path, on_tokens=unwanted).given(chunk)
     assert all(torch.equal(first[name], again[name]) for name in ("states", "cosines"))
 
-    (tmp_path / kept_states.VECTORS).unlink()  # as a kill leaves it: states may be there in part
-    heard = []
-    KeptStates.compute(model, sides, tmp_path, lambda *at: heard.append(at))
-    assert heard
+    # the disk that the checkpoints have filled since does not matter
+    monkeypatch.setattr(kept_states, "_has_room", lambda *_: False)
+    assert KeptStates.compute(model, sides, tmp_path, on_tokens=unwanted) is not None
+
+
+def test_what_a_kill_left_and_what_is_of_other_sides_or_weights_is_read_anew(
+    lists_and_model, tmp_path
+):
+    lists, model = lists_and_model
+    rows = list(lists.rows())
+    sides, fewer = Sides.of(rows), Sides.of(rows[3:])
+    tokens = []
+
+    def reads(of, **changes):
+        heard = []
+        given = {"on_tokens": lambda *at: heard.append(at)} | changes
+        KeptStates.compute(model, of, tmp_path, **given)
+        tokens.append(len(heard) > 0)
+
+    reads(sides)
+    reads(fewer)
+    reads(fewer)
+    reads(fewer, precision="bf16")
+    (tmp_path / kept_states.RECORD).unlink()  # it is written last
+    reads(fewer, precision="bf16")
+    with torch.no_grad():
+        model.bert.encoder.layer["0"].output.dense.bias += 1
+    reads(fewer, precision="bf16")
+
+    assert tokens == [True, True, False, True, True, True]
+
+
+def test_a_disk_that_fills_up_while_it_is_written_leaves_nothing(lists_and_model, tmp_path):
+    lists, model = lists_and_model
+    sides = Sides.of(lists.rows())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    assert KeptStates.compute(model, sides, tmp_path, on_tokens=full) is None
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [kept_states.RECORD]
+    # and it stays so, for a run goes on as it began
+    assert KeptStates.compute(model, sides, tmp_path) is None
+
+
+def test_the_longest_and_the_shortest_sides_make_no_batch_that_is_mostly_padding():
+    keys = [(1, np.zeros(500, np.int32).tobytes())] * 20
+    keys += [(0, np.full(12, at, np.int32).tobytes()) for at in range(1000)]
+    found = list(kept_states._side_batches(keys))
+    assert sorted(number for numbers, *_ in found for number in numbers) == list(range(1020))
+    assert max(ids.numel() for _, ids, _, _ in found) <= kept_states.READ_TOKENS
 
 
 def small_recipe(tmp_path, late_join, name):
@@ -122,13 +169,18 @@ def test_a_cpu_computes_in_bf16_where_it_has_instructions_for_it(monkeypatch, ca
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
     assert trained_on(Recipe(device="cpu")) == f"cpu, {numbers}"
     assert trained_on(Recipe(device="cpu", precision="fp32")) == "cpu, fp32"
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert trained_on(Recipe()) == f"cpu, {numbers}"
 
 
-def test_a_late_join_learns_in_bf16(late_join, tmp_path):
-    recipe = replace(small_recipe(tmp_path, late_join, "model"), precision="bf16")
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_late_join_learns_in_bf16(late_join, tmp_path, device):
+    recipe = replace(small_recipe(tmp_path, late_join, "model"), precision="bf16", device=device)
     done = train(recipe)
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    assert "| machine | cpu, bf16" in card
+    assert "| machine | cpu, bf16" in card or (
+        device == "auto" and torch.accelerator.is_available()
+    )
     assert "do not know that kind of model" in card
     assert "loads in sentence-transformers" not in card
     before = load_file(late_join() / "model.safetensors")

@@ -60,3 +60,12 @@ def test_time_left_is_by_what_was_done_since(clock):
 )
 def test_time_is_spoken_as_people_do(seconds, words):
     assert spoken(seconds) == words
+
+
+def test_a_stage_that_begins_again_has_a_pace_of_its_own(clock):
+    said = []
+    minutes = Minutes(said.append)
+    for second, done in ((0, 0), (1000, 10), (1001, 1), (1101, 2)):
+        clock[0] = float(second)
+        minutes.at("measuring", done, 10)
+    assert said == ["measuring: 2 of 10, 13 min left"]
