@@ -150,7 +150,7 @@ def _kept(
 ) -> KeptStates | None:
     """What the frozen layers say of the training rows and of `rows`; None where it has no room."""
     sides = Sides.of(chain(task.lists.rows(), rows))
-    size = sides.tokens * model.config.hidden_size * np.dtype(np.float16).itemsize / 1e9
+    size = sides.tokens * model.config.hidden_size * np.dtype(np.float16).itemsize / 1e6
     task.folder.mkdir(parents=True, exist_ok=True)
     bf16 = _bf16(task.recipe)
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
@@ -162,10 +162,10 @@ def _kept(
             on_tokens=lambda done, total: task.watch.at("reading tokens", done, total),
         )
     task.watch.say(
-        f"the layers below the join read {len(sides.starts)} queries and texts once: {size:.1f} GB "
+        f"the layers below the join read {len(sides.starts)} queries and texts once: {size:,.0f} MB "
         f"in '{task.folder}' until the end"
         if kept is not None
-        else f"the disk has too little room for {size:.1f} GB of states: the layers below the join "
+        else f"the disk has too little room for {size:,.0f} MB of states: the layers below the join "
         "are computed anew at each step, which takes two to three times as long"
     )
     return kept
