@@ -1,6 +1,6 @@
 """Does training on one's own documents pay? nDCG@10 before and after, on questions held out.
 
-    python benchmarks/own_documents.py ../shared/data/train/espfaq.jsonl.gz --work build/own
+    python benchmarks/own_documents.py ../shared/data/train/espfaq.jsonl.gz --epochs 1
 
 Of a file of pairs every right text is a document. Questions are shuffled by the seed: the last are
 held out, and hard negatives are mined for the others from an index of all documents. The bundled
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import describe
-from quality import RESULTS, Scored, interval, ndcg
+from quality import RESULTS, Scored, differences, means, ndcg
 
 from secondpass import CrossEncoder, Index, Passage
 from secondpass.training import Mining, Pairs, mine
@@ -95,17 +95,9 @@ def measure(
     for scored in models:
         runs |= scored.runs
     per_query = {label: ndcg(qrels, run) for label, run in runs.items()}
-    before = next(scores for label, scores in per_query.items() if label.endswith("> before"))
     return {
-        "ndcg_cut_10": {
-            label: round(sum(scores.values()) / len(scores), 4)
-            for label, scores in per_query.items()
-        },
-        "difference_to_before_95": {
-            label: interval([scores[name] - before[name] for name in qrels])
-            for label, scores in per_query.items()
-            if scores is not before
-        },
+        "ndcg_cut_10": means(per_query),
+        "difference_to_before_95": differences(per_query, f"{STAGE} > before"),
         "found": round(
             float(np.mean([bool(qrels[name].keys() & runs[STAGE][name]) for name in qrels])), 4
         ),

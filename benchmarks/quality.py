@@ -69,6 +69,23 @@ def interval(differences: list[float], seed: int = 1) -> list[float]:
     return [round(float(edge), 4) for edge in np.quantile(draws, [0.025, 0.975])]
 
 
+def means(per_query: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The mean over the queries of each order."""
+    return {
+        label: round(sum(scores.values()) / len(scores), 4) for label, scores in per_query.items()
+    }
+
+
+def differences(per_query: dict[str, dict[str, float]], to: str) -> dict[str, list[float]]:
+    """The 95 % intervals of the mean differences of all other orders to the one labelled `to`."""
+    other = per_query[to]
+    return {
+        label: interval([scores[name] - other[name] for name in other])
+        for label, scores in per_query.items()
+        if label != to
+    }
+
+
 def overlap(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> float:
     """The share of the other run's ten best that are among this one's, in the mean of the queries."""
     shares = []
@@ -146,19 +163,11 @@ def measure(folder: Path, arguments: argparse.Namespace, models: list[Scored]) -
 
 def report(qrels: dict, runs: dict[str, Run], models: list[Scored]) -> dict:
     per_query = {label: ndcg(qrels, run) for label, run in runs.items()}
-    bm25 = per_query["lexical"]
     last = models[-1]
     reference = np.array(last.logits)
     return {
-        "ndcg_cut_10": {
-            label: round(sum(scores.values()) / len(scores), 4)
-            for label, scores in per_query.items()
-        },
-        "difference_to_lexical_95": {
-            label: interval([scores[name] - bm25[name] for name in qrels])
-            for label, scores in per_query.items()
-            if label != "lexical"
-        },
+        "ndcg_cut_10": means(per_query),
+        "difference_to_lexical_95": differences(per_query, "lexical"),
         "seconds_a_query": {one.label: round(one.seconds / len(qrels), 2) for one in models},
         "compared_with_" + last.label: {
             one.label: compared(one, last, np.array(one.logits) - reference) for one in models[:-1]

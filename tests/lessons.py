@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from secondpass.training.lists import TrainingList, write_lists
+from secondpass.training.recipe import Recipe
 
 QUERIES = ["the giant bear", "what is the answer", "one score", "why", "大熊猫", "a passage"]
 WRONG = [
@@ -17,6 +18,19 @@ WRONG = [
     "约4.4万亿元",
 ]
 RIGHT = ["panda", "the giant panda", "a panda species endemic to china", "panda bear"]
+
+# A quarter of the lists is held out; a step has about ten lists.
+TOY = Recipe(
+    learning_rate=1e-2,
+    batch_tokens=600,
+    steps=12,
+    epochs=9,
+    check_every=4,
+    validation_share=0.25,
+    device="cpu",
+    precision="fp32",
+    most_cost=1.0,
+)
 
 
 def lessons(count: int, *, seed: int = 0, scores: bool = False) -> list[TrainingList]:

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -120,9 +120,8 @@ def _bf16(recipe: Recipe) -> bool:
         return recipe.precision == "bf16"
     if not _on_cpu(recipe):
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    can: Mapping[str, object] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # since PyTorch 2.11; before it, fp32
+    found: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    can = found()  # empty where PyTorch is too old to tell
     return any(can.get(name, False) for name in BF16_PRODUCTS)
 
 

@@ -39,9 +39,7 @@ class Recipe:
     temperature: float = 1.0  # the scores are divided by it: lower is sharper
     loss: str = "lambda"  # the ranking term
     pointwise: float = 0.2  # weight of the term that makes sigmoid(score) a probability
-    learning_rate: float | None = (
-        None  # None: 3e-5, or 1e-4 where only a late join's upper layers learn
-    )
+    learning_rate: float | None = None  # None: 3e-5, of a late join's upper layers 1e-4
     epochs: int = 2  # how often each list is read
     steps: int | None = None  # at most so many, whatever `epochs` says
     batch_tokens: int = 8192  # tokens a step

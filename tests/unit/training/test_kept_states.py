@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import namedtuple
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification
 
-from lessons import lessons, lessons_file
+from lessons import lessons
 from secondpass.engine.pairs import PairTokenizer
 from secondpass.engine.spec import ModelSpec
 from secondpass.training import kept_states, late_join
@@ -125,35 +124,16 @@ def test_the_longest_and_the_shortest_sides_make_no_batch_that_is_mostly_padding
     assert max(ids.numel() for _, ids, _, _ in found) <= kept_states.READ_TOKENS
 
 
-def small_recipe(tmp_path, late_join, name):
-    data = tmp_path / "lists.jsonl"
-    if not data.exists():
-        lessons_file(data, 40)
-    return Recipe(
-        data=(str(data),),
-        start=str(late_join()),
-        out=str(tmp_path / name),
-        learning_rate=1e-3,
-        batch_tokens=600,
-        steps=6,
-        check_every=2,
-        validation_share=0.25,
-        device="cpu",
-        precision="fp32",
-        most_cost=1.0,
-    )
-
-
-def test_a_late_join_that_was_killed_ends_with_the_same_weights(late_join, tmp_path):
+def test_a_late_join_that_was_killed_ends_with_the_same_weights(late_recipe, tmp_path):
     def stop(stage, done, total):
         if stage == "training" and done == 5:
             raise KeyboardInterrupt
 
-    train(small_recipe(tmp_path, late_join, "whole"))
+    train(late_recipe("whole"))
     with pytest.raises(KeyboardInterrupt):
-        train(small_recipe(tmp_path, late_join, "killed"), watch=Watch(at=stop))
+        train(late_recipe("killed"), watch=Watch(at=stop))
     assert (tmp_path / "killed.training" / "checkpoints" / kept_states.STATES).is_file()
-    train(small_recipe(tmp_path, late_join, "killed"))
+    train(late_recipe("killed"))
 
     whole, killed = (
         load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")
@@ -174,8 +154,8 @@ def test_a_cpu_computes_in_bf16_where_it_has_instructions_for_it(monkeypatch, ca
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_a_late_join_learns_in_bf16(late_join, tmp_path, device):
-    recipe = replace(small_recipe(tmp_path, late_join, "model"), precision="bf16", device=device)
+def test_a_late_join_learns_in_bf16(late_join, late_recipe, tmp_path, device):
+    recipe = late_recipe("model", precision="bf16", device=device)
     done = train(recipe)
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "| machine | cpu, bf16" in card or (
@@ -191,16 +171,16 @@ def test_a_late_join_learns_in_bf16(late_join, tmp_path, device):
 
 
 def test_a_full_disk_is_said_and_the_layers_are_computed_at_each_step(
-    late_join, tmp_path, monkeypatch
+    late_recipe, tmp_path, monkeypatch
 ):
     said = []
     usage = namedtuple("usage", "total used free")
-    kept = train(small_recipe(tmp_path, late_join, "kept"), watch=Watch(say=said.append))
+    kept = train(late_recipe("kept"), watch=Watch(say=said.append))
     assert any("below the join read" in line for line in said)
 
     said.clear()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
-    anew = train(small_recipe(tmp_path, late_join, "anew"), watch=Watch(say=said.append))
+    anew = train(late_recipe("anew"), watch=Watch(say=said.append))
 
     assert any("computed anew at each step" in line for line in said)
     assert anew.measures.quality.fp32 == pytest.approx(kept.measures.quality.fp32, abs=0.05)

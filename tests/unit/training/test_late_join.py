@@ -9,11 +9,9 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from late_join import pair_logits
-from lessons import lessons_file
 from secondpass.engine.compute import Compute
 from secondpass.engine.cross_encoder import CrossEncoder
 from secondpass.training import late_join as ours
-from secondpass.training.recipe import Recipe
 from secondpass.training.run import train
 from secondpass.training.start import prepare_start
 
@@ -49,23 +47,22 @@ def test_padded_rows_give_the_logits_of_pairs_read_one_by_one(late_join, tmp_pat
     assert "the layers above learn" in " ".join(start.said)
 
 
-def test_only_what_lies_above_the_join_learns(late_join, tmp_path):
-    data = lessons_file(tmp_path / "lists.jsonl", 40)
-    recipe = Recipe(
-        data=(str(data),),
-        start=str(late_join()),
-        out=str(tmp_path / "model"),
-        learning_rate=1e-2,
-        batch_tokens=600,
-        steps=4,
-        check_every=2,
-        validation_share=0.25,
-        device="cpu",
-        precision="fp32",
-        most_cost=1.0,
-    )
+def test_what_is_frozen_drops_nothing_out_in_training(late_join):
+    ours.register()
+    model = AutoModelForSequenceClassification.from_pretrained(late_join())
+    dropouts = {
+        name: part for name, part in model.named_modules() if isinstance(part, torch.nn.Dropout)
+    }
+    assert ours.frozen_in(model) is model
+    model.train()
+    dropping = {name for name, part in dropouts.items() if part.training}
+    assert dropping
+    assert all(name.startswith("bert.encoder.layer.") for name in dropping)
+    assert not {name for name in dropping if ".layer.0." in name or ".layer.1." in name}
 
-    train(recipe)
+
+def test_only_what_lies_above_the_join_learns(late_join, late_recipe, tmp_path):
+    train(late_recipe("model", learning_rate=1e-2, steps=4))
 
     before = load_file(late_join() / "model.safetensors")
     after = load_file(tmp_path / "model" / "model.safetensors")

@@ -18,7 +18,7 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
 
 from checkpoints import build_checkpoint
-from lessons import lessons, lessons_file
+from lessons import TOY, lessons, lessons_file
 from secondpass.engine.compute import Compute
 from secondpass.engine.cross_encoder import CrossEncoder
 from secondpass.errors import EngineError, InvalidInput, MissingExtra, ModelError
@@ -29,19 +29,6 @@ from secondpass.training.recipe import Recipe
 from secondpass.training.run import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-# A quarter of the lists is held out; a step has about ten lists.
-TOY = Recipe(
-    learning_rate=1e-2,
-    batch_tokens=600,
-    steps=12,
-    epochs=9,
-    check_every=4,
-    validation_share=0.25,
-    device="cpu",
-    precision="fp32",
-    most_cost=1.0,
-)
 
 
 @pytest.fixture(scope="module")
